@@ -1,0 +1,206 @@
+"""The nouns of gittrack as plain values.
+
+Times are integers of milliseconds since the Unix epoch, in UTC. A value here never knows
+about a file, a clock or git; `core.codec` turns it into bytes and back.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, NamedTuple, Union
+
+Scalar = Union[str, int, float, bool, None]
+ParamValue = Union[str, int, float, bool, None, list[Any]]
+
+RUNNING = "running"
+FINISHED = "finished"
+FAILED = "failed"
+KILLED = "killed"
+LOST = "lost"
+#: Statuses that a writer may record; `running` and `lost` are derived when read.
+END_STATUSES = (FINISHED, FAILED, KILLED)
+STATUSES = (RUNNING, *END_STATUSES, LOST)
+
+DEFAULT_EXPERIMENT = "default"
+
+
+class Stamp(NamedTuple):
+    """One entry of a stamped map: a value, its hybrid logical time and who wrote it."""
+
+    v: Any
+    t: int
+    by: str
+
+
+class Metric(NamedTuple):
+    """One point of a metric, spelled as MLflow spells it; `timestamp` is in ms."""
+
+    key: str
+    value: float
+    step: int
+    timestamp: int
+
+
+class MetricSummary(NamedTuple):
+    """What is known of a metric without reading its points.
+
+    `last` is the value of the greatest (step, time, value) with NaN lowest; `min` and `max`
+    leave NaN out and are NaN when there is nothing else.
+    """
+
+    last: float
+    last_step: int
+    last_time_ms: int
+    min: float
+    max: float
+    count: int
+
+
+class Artifact(NamedTuple):
+    """A file that a run made: a git blob, or (md5) an object in DVC's cache format."""
+
+    path: str
+    size_bytes: int
+    mode: str = "644"
+    blob: str | None = None
+    md5: str | None = None
+
+
+class Source(NamedTuple):
+    """What ran: `base` commit + overlay + the listed changes = `tree`.
+
+    `overlay` names `source/<2>/<overlay>/` in the store. `withheld` maps the paths of files
+    that are not in the store to the reason; then `rebuilds`, not `tree`, is the tree id that
+    base + overlay + changes give.
+    """
+
+    commit: str | None = None
+    base: str | None = None
+    tree: str | None = None
+    rebuilds: str | None = None
+    branch: str | None = None
+    remote: str | None = None
+    dirty: bool = False
+    state: str | None = None
+    overlay: str | None = None
+    files: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    modes: Mapping[str, str] = {}
+    symlinks: Mapping[str, str] = {}
+    gitlinks: Mapping[str, str] = {}
+    withheld: Mapping[str, str] = {}
+    submodules_dirty: tuple[str, ...] = ()
+
+
+class Experiment(NamedTuple):
+    """A group of runs; `id` never changes, `name` may."""
+
+    id: str
+    name: str
+    tags: Mapping[str, str] = {}
+    deleted: bool = False
+
+
+class RunInfo(NamedTuple):
+    """The facts of a run under MLflow's names; times in ms since the epoch."""
+
+    run_id: str
+    run_name: str
+    experiment_id: str
+    experiment_name: str
+    user_id: str
+    status: str
+    start_time: int
+    end_time: int | None
+    lifecycle_stage: str
+    artifact_uri: str
+
+    @property
+    def run_uuid(self) -> str:
+        """The run id, under the name that old MLflow code uses."""
+        return self.run_id
+
+
+class RunData(NamedTuple):
+    """The values of a run; `metrics` holds the last value of each key."""
+
+    params: dict[str, ParamValue]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+class Run(NamedTuple):
+    """A run as it was read, from the store, a journal or both."""
+
+    id: str
+    experiment_id: str
+    experiment: str
+    name: str
+    status: str
+    start_ms: int
+    end_ms: int | None = None
+    parent: str | None = None
+    author: str = ""
+    author_source: str = "git"
+    host: str = ""
+    argv: tuple[str, ...] = ()
+    entry: str = ""
+    commit: str | None = None
+    branch: str | None = None
+    base: str | None = None
+    tree: str | None = None
+    remote: str | None = None
+    dirty: bool = False
+    exit_code: int | None = None
+    description: str = ""
+    deleted: bool = False
+    params: Mapping[str, ParamValue] = {}
+    metrics: Mapping[str, MetricSummary] = {}
+    tags: Mapping[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    withheld: Mapping[str, str] = {}
+    redacted: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    artifacts: Mapping[str, Artifact] = {}
+
+    @property
+    def short_id(self) -> str:
+        """The hex part of the id for runs of our own, else the whole id."""
+        return short_id(self.id)
+
+    @property
+    def duration_ms(self) -> int | None:
+        """From start to end; None while it is not known."""
+        return None if self.end_ms is None else max(0, self.end_ms - self.start_ms)
+
+    @property
+    def info(self) -> RunInfo:
+        """The facts of the run, spelled as MLflow's `run.info`."""
+        return RunInfo(
+            run_id=self.id,
+            run_name=self.name,
+            experiment_id=self.experiment_id,
+            experiment_name=self.experiment,
+            user_id=self.author,
+            status=self.status.upper(),
+            start_time=self.start_ms,
+            end_time=self.end_ms,
+            lifecycle_stage="deleted" if self.deleted else "active",
+            artifact_uri=f"gittrack:/runs/{self.id}/artifacts",
+        )
+
+    @property
+    def data(self) -> RunData:
+        """Params, last metric values and tags, spelled as MLflow's `run.data`."""
+        return RunData(
+            params=dict(self.params),
+            metrics={key: summary.last for key, summary in self.metrics.items()},
+            tags=dict(self.tags),
+        )
+
+
+def short_id(run_id: str) -> str:
+    """The part of a run id that people type: its 12 hex digits, or all of a foreign id."""
+    date, dash, rest = run_id.partition("-")
+    clock, dash2, tail = rest.partition("-")
+    own = dash and dash2 and len(date) == 8 and len(clock) == 6 and len(tail) == 12
+    return tail if own and date.isdigit() and clock.isdigit() else run_id
