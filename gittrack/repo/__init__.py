@@ -1,0 +1,480 @@
+"""The hall: one repository, and everything that can be done with the runs in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gittrack.capture import process
+from gittrack.config import Config
+from gittrack.config import load as load_config
+from gittrack.core import names
+from gittrack.core.model import (
+    DEFAULT_EXPERIMENT,
+    LOST,
+    RUNNING,
+    Experiment,
+    Metric,
+    Run,
+    Source,
+)
+from gittrack.errors import ExperimentNotFoundError, NotARepositoryError, RunNotFoundError
+from gittrack.repo import recover as recovery
+from gittrack.repo.files import Checkout, RunReader, write_copy
+from gittrack.repo.naming import get_run
+from gittrack.repo.recorder import Began, Recorder
+from gittrack.repo.recover import Recovered, Waiting
+from gittrack.repo.seal import check_writable, first_files
+from gittrack.repo.view import View
+from gittrack.store import layout
+from gittrack.store.git import Git
+from gittrack.store.paths import RepoPaths, find_paths
+from gittrack.store.write import Person, Tree, read_ref, update
+
+if TYPE_CHECKING:
+    from gittrack.core.diff import RunDiff
+
+__all__ = [
+    "Checkout",
+    "ExperimentSummary",
+    "InitReport",
+    "RecoverReport",
+    "Repo",
+    "Status",
+]
+
+
+class InitReport(NamedTuple):
+    """What `init` did, a sentence a line."""
+
+    created: bool
+    lines: tuple[str, ...]
+
+
+class ExperimentSummary(NamedTuple):
+    """An experiment, the number of its runs and the start of the last one in ms."""
+
+    experiment: Experiment
+    runs: int
+    last_ms: int | None
+
+
+class RecoverReport(NamedTuple):
+    """What was taken over from dead processes, and what was left alone."""
+
+    recovered: tuple[Recovered, ...]
+    waiting: tuple[Waiting, ...]
+
+
+class Status(NamedTuple):
+    """How things stand: what runs, what was lost, what a person should look at."""
+
+    runs: int
+    experiments: int
+    running: tuple[Run, ...]
+    lost: tuple[Run, ...]
+    unsealed: int
+    with_warnings: tuple[Run, ...]
+    with_withheld: tuple[Run, ...]
+    with_redactions: tuple[Run, ...]
+    tip: str | None
+
+
+class Repo:
+    """The runs of one git repository.
+
+    Open it with `Repo.find`. A Repo may be used from several threads to record; read from
+    one thread at a time.
+    """
+
+    def __init__(self, paths: RepoPaths, environ: Mapping[str, str]) -> None:
+        self._environ = dict(environ)
+        self._paths = paths
+        self._git = Git(paths)
+        self._git_config: dict[str, list[str]] | None = None
+        self._config: Config | None = None
+        self._view: View | None = None
+        self._recorder: Recorder | None = None
+        self._recovered = False
+
+    @classmethod
+    def find(cls, path: str | None = None, environ: Mapping[str, str] = os.environ) -> Repo:
+        """The repository that holds `path`, by default GITTRACK_REPO or the current folder.
+
+        Raises:
+            NotARepositoryError: there is none.
+        """
+        return cls(find_paths(path or environ.get("GITTRACK_REPO") or None, environ), environ)
+
+    # -- facts ---------------------------------------------------------------------------
+
+    @property
+    def root(self) -> str:
+        """The top of the worktree, or the git folder of a bare repository."""
+        return self._paths.worktree or self._paths.git_dir
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is no worktree."""
+        return self._paths.worktree is None
+
+    @property
+    def git_config(self) -> Mapping[str, list[str]]:
+        """All of git's configuration that applies here, key to values."""
+        if self._git_config is None:
+            self._git_config = {}
+            for item in self._git.run("config", "-z", "--list").decode("utf-8", "replace").split("\0"):
+                key, _, value = item.partition("\n")
+                if key:
+                    self._git_config.setdefault(key, []).append(value)
+        return self._git_config
+
+    @property
+    def config(self) -> Config:
+        """The settings that apply here."""
+        if self._config is None:
+            self._config = load_config(self._paths.worktree, self.git_config, self._environ)
+        return self._config
+
+    @property
+    def git(self) -> Git:
+        """The git program in this repository."""
+        return self._git
+
+    @property
+    def journal_dir(self) -> str:
+        """Where this process writes the journals of its runs."""
+        elsewhere = self._environ.get("GITTRACK_JOURNAL")
+        return os.path.abspath(elsewhere) if elsewhere else self._own_journal_dir()
+
+    def _own_journal_dir(self) -> str:
+        return os.path.join(self._paths.common_dir, "gittrack", "journal")
+
+    def _person(self) -> Person:
+        who = process.identity(self.git_config, self._environ)
+        return Person(who.name, who.email)
+
+    @property
+    def view(self) -> View:
+        """The reading side; dead journals have been taken over before it is first used."""
+        if self._view is None:
+            folders = [self._own_journal_dir()]
+            if self.journal_dir not in folders:
+                folders.append(self.journal_dir)
+            self._view = View(self._git, folders, self.config, process.boot_id())
+        if not self._recovered:
+            self._recovered = True
+            self._recover_quietly()
+        return self._view
+
+    # -- record --------------------------------------------------------------------------
+
+    def recorder(self) -> Recorder:
+        """The writing side of this process."""
+        if self._recorder is None:
+            self._recorder = Recorder(
+                self._git,
+                self._code_git(),
+                self.journal_dir,
+                self.config,
+                self.git_config,
+                seals=os.access(os.path.join(self._paths.common_dir, "objects"), os.W_OK),
+                warn=warn,
+            )
+        return self._recorder
+
+    def _code_git(self) -> Git | None:
+        if "GITTRACK_REPO" not in self._environ:
+            return None if self.is_bare else self._git
+        # Runs go elsewhere; the code is still the one here, if it is in a repository at all.
+        try:
+            paths = find_paths(None, self._environ)
+        except NotARepositoryError:
+            return None
+        return Git(paths) if paths.worktree is not None else None
+
+    def begin_run(
+        self, name: str, experiment: str, *, parent: str | None, notes: Mapping[str, Any]
+    ) -> Began:
+        """Begin a run in the experiment of that name.
+
+        Raises:
+            JournalError: its journal cannot be written.
+        """
+        return self.recorder().begin(
+            name=name, experiment=self.experiment_for(experiment), parent=parent, notes=notes
+        )
+
+    def resume_run(self, run_id: str, *, name: str | None, notes: Mapping[str, Any]) -> Began:
+        """Go on with a run; its steps and stamps continue after the highest.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        run = self.get_run(run_id)
+        record = self.view.record(run.id)
+        stamps = record.notes.values() if record is not None else ()
+        changed = dict(notes)
+        if name:
+            changed["name"] = name
+        return self.recorder().resume(
+            run.id,
+            name=name or run.name,
+            experiment=(run.experiment_id, run.experiment),
+            start_ms=run.start_ms,
+            author=run.author,
+            params=run.params,
+            next_steps={key: item.last_step + 1 for key, item in run.metrics.items()},
+            clock=max((stamp.t for stamp in stamps), default=0),
+            notes=changed,
+        )
+
+    def experiment_for(self, name: str) -> tuple[str, str]:
+        """Id and name of the experiment that a new run of that name belongs to."""
+        name = names.check_experiment_name(name)
+        if name == DEFAULT_EXPERIMENT:
+            return names.DEFAULT_EXPERIMENT_ID, name
+        experiment_id = names.experiment_id(name)
+        tip = read_ref(self._git, layout.STORE_REF)
+        folder = f"{tip}:{layout.experiment_dir(experiment_id)}"
+        if tip is not None and self._git.cat_file().read(f"{folder}/{layout.NOTES_FILE}") is None:
+            if self._git.cat_file().read(f"{folder}/{layout.EXPERIMENT_FILE}") is not None:
+                return experiment_id, name
+        known = self.view.find_experiment(name)
+        if known is not None:
+            return known.id, name
+        if any(row[0].id == experiment_id for row in self.view.experiments()):
+            # The id of this name belongs to an experiment that is called otherwise now.
+            slug = experiment_id.rpartition("-")[0]
+            return f"{slug}-{os.urandom(4).hex()}", name
+        return experiment_id, name
+
+    def init(self) -> InitReport:
+        """Make the store, if there is none yet; safe to repeat."""
+        made = False
+
+        def plan(tip: str | None) -> Tree | None:
+            nonlocal made
+            check_writable(self._git, tip)
+            made = tip is None
+            return Tree(dict(first_files()), "start a store [skip ci]\n") if made else None
+
+        update(self._git, layout.STORE_REF, plan, self._person(), fsync=self.config.seal_fsync)
+        lines = [
+            f"wrote {layout.STORE_REF} in {self._paths.common_dir}"
+            if made
+            else f"{layout.STORE_REF} is there already; nothing was changed",
+            "runs are committed to that ref; branches, staging area and files stay untouched",
+            "no remote receives runs: nothing is shared until you say so",
+        ]
+        return InitReport(made, tuple(lines))
+
+    def flush(self) -> None:
+        """Commit the runs of this process that have ended, now."""
+        if self._recorder is not None:
+            self._recorder.flush()
+
+    def close(self) -> None:
+        """Commit what has ended and let go of files and processes."""
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+        self._git.close()
+
+    def __enter__(self) -> Repo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- recover -------------------------------------------------------------------------
+
+    def recover(self, directory: str | None = None, *, force: bool = False) -> RecoverReport:
+        """Take the runs of dead processes into the store.
+
+        Args:
+            directory: a journal folder from elsewhere; by default this repository's own.
+            force: also what other machines wrote that have been quiet for a while.
+        Raises:
+            GittrackError: the store cannot be written; the journals stay.
+        """
+        folders = [os.path.abspath(directory)] if directory else [self._own_journal_dir()]
+        if directory is None and self.journal_dir not in folders:
+            folders.append(self.journal_dir)
+        recovered: list[Recovered] = []
+        waiting: list[Waiting] = []
+        for folder in folders:
+            if directory and not os.path.isdir(folder):
+                raise RunNotFoundError(
+                    f"there is no folder {folder}",
+                    why="a journal folder is what GITTRACK_JOURNAL named while the runs went on",
+                    next="gittrack recover DIR",
+                )
+            done, left = recovery.recover(
+                self._git,
+                folder,
+                self.config,
+                process.boot_id(),
+                self._person(),
+                force=force or directory is not None,
+            )
+            recovered += done
+            waiting += left
+        return RecoverReport(tuple(recovered), tuple(waiting))
+
+    def _recover_quietly(self) -> None:
+        # Reading goes on without it: dead runs are then shown from their journals.
+        from gittrack.errors import GittrackError
+
+        try:
+            for folder in (self._own_journal_dir(), self.journal_dir):
+                if os.path.isdir(folder):
+                    recovery.recover(
+                        self._git, folder, self.config, process.boot_id(), self._person()
+                    )
+        except (GittrackError, OSError) as error:
+            what = error.message if isinstance(error, GittrackError) else str(error)
+            warn(f"runs of dead processes were not taken over: {what}; next: gittrack recover")
+
+    # -- read ----------------------------------------------------------------------------
+
+    def search_runs(
+        self,
+        filter_string: str = "",
+        order_by: Sequence[str] = (),
+        max_results: int | None = None,
+        experiment_names: Sequence[str] | None = None,
+        *,
+        include_deleted: bool = False,
+    ) -> list[Run]:
+        """The runs that satisfy a filter; of all experiments and newest first by default.
+
+        Raises:
+            QueryError: the filter or the order cannot be understood.
+            ExperimentNotFoundError: an experiment of that name does not exist.
+        """
+        expr, orders = None, []
+        if filter_string.strip() or order_by:
+            from gittrack.core import query
+
+            expr = query.parse(filter_string) if filter_string.strip() else None
+            orders = query.parse_order(list(order_by))
+        wanted = None
+        if experiment_names is not None:
+            wanted = {self.get_experiment(name).id for name in experiment_names}
+        return self.view.search(
+            expr, orders, max_results, experiments=wanted, include_deleted=include_deleted
+        )
+
+    def get_run(self, name: str) -> Run:
+        """The run of that id, hex prefix or name; see `repo.naming.get_run`."""
+        return get_run(self.view, name)
+
+    def get_metric_history(self, run_id: str, key: str) -> list[Metric]:
+        """All points of a metric, ordered by step, then time; empty if it was never logged."""
+        return self._reader(self.get_run(run_id)).points(key)
+
+    def list_files(self, run: Run) -> list[str]:
+        """The names of the files in a run's folder."""
+        return self._reader(run).listing()
+
+    def read_run_file(self, run: Run, path: str) -> bytes:
+        """One file: of the run's folder, an artifact, or a file of the source that ran."""
+        return self._reader(run).read(path)
+
+    def read_artifact(self, run_id: str, path: str) -> bytes:
+        """The bytes of an artifact."""
+        run = self.get_run(run_id)
+        reader = self._reader(run)
+        data = reader.artifact(names.check_artifact_path(path))
+        return reader.read(path) if data is None else data
+
+    def get_artifact(self, run_id: str, path: str) -> str:
+        """A readable local copy of an artifact; do not write to it."""
+        run = self.get_run(run_id)
+        data = self.read_artifact(run.id, path)
+        folder = os.path.join(self._paths.common_dir, "gittrack", "artifacts")
+        try:
+            return write_copy(folder, run, path, data)
+        except PermissionError:
+            import tempfile
+
+            return write_copy(tempfile.mkdtemp(prefix="gittrack-"), run, path, data)
+
+    def get_source(self, run: Run) -> Source:
+        """The source that ran, as it was recorded."""
+        return self._reader(run).source()
+
+    def experiments(self) -> list[ExperimentSummary]:
+        """All experiments, the one with the latest run first."""
+        return [ExperimentSummary(*row) for row in self.view.experiments()]
+
+    def get_experiment(self, name: str) -> Experiment:
+        """The experiment of that name or id.
+
+        Raises:
+            ExperimentNotFoundError: there is none; the message lists what there is.
+        """
+        known = [row[0] for row in self.view.experiments()]
+        for item in known:
+            if name in (item.name, item.id):
+                return item
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [item.name for item in known], n=1)
+        raise ExperimentNotFoundError(
+            f"there is no experiment '{name}'",
+            why=f"did you mean '{near[0]}'?"
+            if near
+            else f"there are {', '.join(item.name for item in known[:8])}",
+            next="gittrack experiments",
+        )
+
+    def diff(self, a: Run, b: Run) -> RunDiff:
+        """What differs between two runs."""
+        from gittrack.core.diff import diff_runs
+
+        return diff_runs(a, b, self.get_source(a), self.get_source(b))
+
+    def checkout(self, run: Run, into: str) -> Checkout:
+        """Lay out exactly what ran in a new folder, and verify its tree id.
+
+        Raises:
+            SourceError: it cannot be rebuilt, or `into` is not a new or empty folder.
+        """
+        from gittrack.store.source import rebuild
+
+        reader = self._reader(run)
+        source = reader.source()
+        rebuilt = rebuild(self._git, source, reader.overlay(source), os.path.abspath(into))
+        return Checkout(
+            os.path.abspath(into), source.commit, source.tree, rebuilt.files, tuple(source.withheld)
+        )
+
+    def status(self) -> Status:
+        """How things stand in this repository."""
+        runs = self.view.search(None, (), None)
+        return Status(
+            runs=len(runs),
+            experiments=len({run.experiment_id for run in runs}),
+            running=tuple(run for run in runs if run.status == RUNNING),
+            lost=tuple(run for run in runs if run.status == LOST),
+            unsealed=len(self.view.live()),
+            with_warnings=tuple(run for run in runs if run.warnings),
+            with_withheld=tuple(run for run in runs if run.withheld),
+            with_redactions=tuple(run for run in runs if run.redacted),
+            tip=self.view.tips().get(layout.STORE_REF),
+        )
+
+    def _reader(self, run: Run) -> RunReader:
+        return RunReader(self._git, self.view, run)
+
+
+def warn(text: str) -> None:
+    """Say something that must not stop the user's program, on standard error."""
+    print(f"gittrack: {text}", file=sys.stderr)

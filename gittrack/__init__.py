@@ -1,0 +1,70 @@
+"""gittrack: experiment tracking that lives in git.
+
+Every run is plain YAML and CSV on one ref of the repository the code lives in.
+
+    import gittrack
+
+    with gittrack.start_run():
+        gittrack.log_params({"lr": 0.1})
+        gittrack.log_metric("loss", 0.3)
+"""
+
+from __future__ import annotations
+
+from gittrack.core.model import Experiment, Metric, Run, RunData, RunInfo
+from gittrack.errors import GittrackError
+from gittrack.tracking.active import ActiveRun
+from gittrack.tracking.fluent import (
+    active_run,
+    delete_tag,
+    end_run,
+    get_artifact,
+    get_metric_history,
+    get_run,
+    init,
+    log_artifact,
+    log_artifacts,
+    log_dict,
+    log_metric,
+    log_metrics,
+    log_param,
+    log_params,
+    log_text,
+    search_runs,
+    set_experiment,
+    set_tag,
+    set_tags,
+    start_run,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActiveRun",
+    "Experiment",
+    "GittrackError",
+    "Metric",
+    "Run",
+    "RunData",
+    "RunInfo",
+    "active_run",
+    "delete_tag",
+    "end_run",
+    "get_artifact",
+    "get_metric_history",
+    "get_run",
+    "init",
+    "log_artifact",
+    "log_artifacts",
+    "log_dict",
+    "log_metric",
+    "log_metrics",
+    "log_param",
+    "log_params",
+    "log_text",
+    "search_runs",
+    "set_experiment",
+    "set_tag",
+    "set_tags",
+    "start_run",
+]

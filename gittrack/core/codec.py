@@ -1,0 +1,326 @@
+"""Values <-> the bytes of the files on a ref."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gittrack.core import yamltext
+from gittrack.core.model import Metric, MetricSummary, ParamValue, Stamp
+from gittrack.core.yamltext import format_float
+from gittrack.errors import CorruptStoreError, InvalidValueError
+
+# The format's history; min_reader and min_writer in store.yaml speak of these numbers.
+#   1  2026-11: runs, experiments, params, notes, metric segments and summaries, artifacts as
+#      blobs, source overlays.
+FORMAT = 1
+
+POINTS_HEADER = "key,step,time_ms,value"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+#: One point as text: key, step, time in ms, value as Python's repr gives it.
+Row = tuple[str, int, int, str]
+
+encode_mapping = yamltext.encode
+decode_mapping = yamltext.decode
+__all__ = ["FORMAT", "decode_mapping", "encode_mapping", "format_float"]
+
+
+# -- stamped maps ----------------------------------------------------------------------------
+
+
+def encode_stamps(stamps: Mapping[str, Stamp]) -> bytes:
+    """A stamped map: `key: {by: ..., t: ..., v: ...}`, a line each."""
+    return encode_mapping(
+        {key: {"by": stamp.by, "t": stamp.t, "v": stamp.v} for key, stamp in stamps.items()}
+    )
+
+
+def decode_stamps(data: bytes, *, where: str = "") -> dict[str, Stamp]:
+    """The stamped map in a file; an entry without value, time or writer makes it corrupt."""
+    found = {}
+    for key, entry in decode_mapping(data, where=where).items():
+        try:
+            t, by = entry["t"], entry["by"]
+            value = entry["v"]
+        except (TypeError, KeyError):
+            t = by = value = None
+        if not isinstance(t, int) or not isinstance(by, str):
+            raise CorruptStoreError(
+                f"{where or 'a stamped map'} holds a malformed entry: {key!r}",
+                why="an entry is {by: text, t: integer, v: value}",
+            )
+        found[key] = Stamp(value, t, by)
+    return found
+
+
+def stamp_order(stamp: Stamp) -> tuple[int, str, str]:
+    """What decides between two stamps: time, writer, canonical value."""
+    return stamp.t, stamp.by, encode_mapping({"v": stamp.v}).decode()
+
+
+# -- metric points ---------------------------------------------------------------------------
+
+
+def encode_points(rows: Iterable[Row]) -> bytes:
+    """Points as CSV, sorted by key, step, time and value."""
+    lines = [POINTS_HEADER]
+    by_key: dict[str, list[tuple[int, int, str]]] = {}
+    for key, step, time_ms, value in rows:
+        by_key.setdefault(key, []).append((step, time_ms, value))
+    for key in sorted(by_key):
+        name = _csv_field(key)
+        lines += [f"{name},{s},{t},{v}" for s, t, v in sorted(by_key[key])]
+    lines.append("")
+    return "\n".join(lines).encode("utf-8")
+
+
+def _csv_field(text: str) -> str:
+    if any(c in text for c in ',"\r\n') or text != text.strip():
+        doubled = text.replace('"', '""')
+        return f'"{doubled}"'
+    return text
+
+
+def decode_points(data: bytes) -> Iterator[Metric]:
+    """The points in a segment; further columns that its header names are passed over.
+
+    Raises:
+        CorruptStoreError: it is not such a file.
+    """
+    import csv
+    import io
+
+    try:
+        rows = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True)
+        header = next(rows, None)
+        if header is None:
+            return
+        at = [header.index(name) for name in POINTS_HEADER.split(",")]
+        for row in rows:
+            key, step, time_ms, value = (row[i] for i in at)
+            yield Metric(key, float(value), int(step), int(time_ms))
+    except (csv.Error, ValueError, IndexError) as error:
+        raise CorruptStoreError(
+            "a metric segment does not follow the format", why=str(error)
+        ) from None
+
+
+def segment_name(writer: str, data: bytes) -> str:
+    """The file name of a segment: its writer and 12 hex digits of its sha256."""
+    from hashlib import sha256
+
+    return f"{writer}-{sha256(data).hexdigest()[:12]}.csv"
+
+
+def point_order(point: Metric) -> tuple[int, int, int, float]:
+    """The order of the points of one metric; the last one counts. NaN is below all numbers."""
+    value = point.value
+    return (
+        point.step,
+        point.timestamp,
+        0 if value != value else 1,
+        0.0 if value != value else value,
+    )
+
+
+def summarise(points: Iterable[Metric]) -> dict[str, MetricSummary]:
+    """What points come to, per key; points that occur twice count twice."""
+    return summarise_rows((p.key, p.step, p.timestamp, repr(p.value)) for p in points)
+
+
+def summarise_rows(rows: Iterable[Row]) -> dict[str, MetricSummary]:
+    """What rows come to, per key."""
+    by_key: dict[str, list[tuple[int, int, float]]] = {}
+    for key, step, time_ms, value in rows:
+        by_key.setdefault(key, []).append((step, time_ms, float(value)))
+    return {key: _summary(points) for key, points in by_key.items()}
+
+
+def _summary(points: list[tuple[int, int, float]]) -> MetricSummary:
+    numbers = [value for _, _, value in points if value == value]
+    step, time_ms, _ = max(points, key=lambda p: p[:2])
+    latest = [value for s, t, value in points if s == step and t == time_ms]
+    last = max((value for value in latest if value == value), default=math.nan)
+    return MetricSummary(
+        last=last,
+        last_step=step,
+        last_time_ms=time_ms,
+        min=min(numbers, default=math.nan),
+        max=max(numbers, default=math.nan),
+        count=len(points),
+    )
+
+
+def merge_summaries(
+    a: Mapping[str, MetricSummary], b: Mapping[str, MetricSummary]
+) -> dict[str, MetricSummary]:
+    """What two disjoint sets of points come to together."""
+    both = dict(a)
+    for key, y in b.items():
+        x = both.get(key)
+        both[key] = y if x is None else _merge(x, y)
+    return both
+
+
+def _merge(x: MetricSummary, y: MetricSummary) -> MetricSummary:
+    last = max((x, y), key=_last_order)
+    return MetricSummary(
+        last=last.last,
+        last_step=last.last_step,
+        last_time_ms=last.last_time_ms,
+        min=min((v for v in (x.min, y.min) if v == v), default=math.nan),
+        max=max((v for v in (x.max, y.max) if v == v), default=math.nan),
+        count=x.count + y.count,
+    )
+
+
+def _last_order(summary: MetricSummary) -> tuple[int, int, int, float]:
+    point = Metric("", summary.last, summary.last_step, summary.last_time_ms)
+    return point_order(point)
+
+
+def encode_summaries(of: Iterable[str], metrics: Mapping[str, MetricSummary]) -> bytes:
+    """metrics.yaml: the segments it covers, and per key what their points come to."""
+    lines: dict[str, Any] = {f"metrics.{key}": s._asdict() for key, s in metrics.items()}
+    return encode_mapping({"of": sorted(of), **lines})
+
+
+def decode_summaries(data: bytes) -> tuple[list[str], dict[str, MetricSummary]]:
+    """The segments that a metrics.yaml covers, and its summaries.
+
+    Raises:
+        CorruptStoreError: it does not follow the format.
+    """
+    found = decode_mapping(data, where="metrics.yaml")
+    of = found.pop("of", [])
+    metrics = {}
+    try:
+        for key, value in found.items():
+            if key.startswith("metrics."):
+                metrics[key[len("metrics.") :]] = MetricSummary(
+                    last=float(value["last"]),
+                    last_step=int(value["last_step"]),
+                    last_time_ms=int(value["last_time_ms"]),
+                    min=float(value["min"]),
+                    max=float(value["max"]),
+                    count=int(value["count"]),
+                )
+    except (TypeError, KeyError, ValueError) as error:
+        raise CorruptStoreError(
+            "metrics.yaml does not follow the format", why=f"{key!r}: {error}"
+        ) from None
+    return list(of), metrics
+
+
+# -- times -----------------------------------------------------------------------------------
+
+
+def format_time(ms: int) -> str:
+    """A time in ms since the epoch as `2026-11-23T15:30:12.123Z`."""
+    second, rest = divmod(ms, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{rest:03d}Z"
+
+
+def parse_time(text: str) -> int:
+    """The ms since the epoch of such a time.
+
+    Raises:
+        CorruptStoreError: it is spelled otherwise.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise ValueError(text)
+        return (found - _EPOCH) // _MS
+    except (TypeError, ValueError):
+        raise CorruptStoreError(
+            f"{text!r} is not a time", why="times are spelled 2026-11-23T15:30:12.123Z"
+        ) from None
+
+
+# -- values from users -----------------------------------------------------------------------
+
+
+def flatten_params(params: Mapping[Any, Any], prefix: str = "") -> dict[str, ParamValue]:
+    """Params as they are stored: nested mappings become dotted keys, values plain types.
+
+    Raises:
+        InvalidValueError: two values end up under the same key.
+    """
+    flat: dict[str, ParamValue] = {}
+    for key, value in params.items():
+        name = f"{prefix}{key}" if prefix else key
+        items: Mapping[str, ParamValue]
+        if isinstance(value, Mapping) and value:
+            items = flatten_params(value, f"{name}.")
+        else:
+            items = {name: to_param(value)}
+        for full, item in items.items():
+            if full in flat:
+                raise InvalidValueError(
+                    f"two params come out as '{full}'",
+                    why="a nested mapping's keys are joined with dots",
+                    next="rename one of them",
+                )
+            flat[full] = item
+    return flat
+
+
+def to_param(value: Any) -> ParamValue:
+    """A param's value as a plain type: number, boolean, text, null or list of such."""
+    if value is None or value.__class__ in (str, int, float, bool):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, bool):
+        return bool(value)
+    # Enums that are also str or int keep what they print as.
+    if isinstance(value, (str, int, float)) and not hasattr(value, "name"):
+        for plain in (str, int, float):
+            if isinstance(value, plain):
+                return plain(value)
+    if isinstance(value, (list, tuple)):
+        return [to_param(item) for item in value]
+    if isinstance(value, Mapping):
+        return str(dict(value))
+    shape = getattr(value, "shape", None)
+    if shape == () and hasattr(value, "item"):
+        return to_param(value.item())
+    if shape is not None and hasattr(value, "tolist") and len(shape) == 1 and shape[0] <= 1000:
+        return to_param(value.tolist())
+    if hasattr(value, "item") and shape is None:
+        try:
+            return to_param(value.item())
+        except (TypeError, ValueError, AttributeError, RecursionError):
+            return str(value)
+    return str(value)
+
+
+def to_number(kind: str, key: str, value: Any) -> float:
+    """A metric's value as a float: any number, also a NumPy or torch scalar.
+
+    Raises:
+        InvalidValueError: it is no number.
+    """
+    try:
+        if not isinstance(value, (str, bytes, bytearray)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        pass
+    raise InvalidValueError(
+        f"{kind} '{key}' got {value!r:.80}, of type {type(value).__name__}",
+        why=f"a {kind} value is one number",
+        next=f"convert it first, or use log_param('{key}', ...) for text",
+    )
+
+
+def blob_id(data: bytes, object_format: str) -> str:
+    """The id that git gives a blob of these bytes; object format `sha1` or `sha256`."""
+    import hashlib
+
+    head = b"blob %d\0" % len(data)
+    return hashlib.new(object_format, head + data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,249 @@
+"""What is written about a run -> the Run that people see.
+
+A record is gathered from the files of the store, from a live journal, or from both; joining
+two records of one run is the same union as `core.join` makes of the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+from gittrack.core import codec
+from gittrack.core.model import (
+    END_STATUSES,
+    LOST,
+    RUNNING,
+    Artifact,
+    MetricSummary,
+    ParamValue,
+    Run,
+    Source,
+    Stamp,
+)
+from gittrack.core.names import is_own_run_id
+
+TAG_PREFIX = "tags."
+WARNING_PREFIX = "warnings."
+
+
+class Record(NamedTuple):
+    """The parts of a run, as its files hold them."""
+
+    facts: Mapping[str, Any] = {}
+    params: Mapping[str, ParamValue] = {}
+    notes: Mapping[str, Stamp] = {}
+    metrics: Mapping[str, MetricSummary] = {}
+    artifacts: Mapping[str, Artifact] = {}
+    source: Mapping[str, Any] = {}
+    conflicts: tuple[str, ...] = ()
+
+
+def warning_key(text: str) -> str:
+    """The note under which a warning is kept; the same warning twice is one note."""
+    from hashlib import sha256
+
+    return WARNING_PREFIX + sha256(text.encode()).hexdigest()[:12]
+
+
+def decode_record(
+    files: Mapping[str, bytes],
+    segments: Collection[str],
+    fold: Callable[[], Mapping[str, MetricSummary]],
+    *,
+    where: str,
+) -> Record:
+    """Gather a record from the files in a run's folder.
+
+    Args:
+        files: name relative to the folder -> bytes; those that are not there are left out.
+        segments: names of the files in `metrics/`.
+        fold: reads the segments; called only if `metrics.yaml` does not cover them.
+        where: the folder, for errors.
+    Raises:
+        CorruptStoreError: a file does not follow the format.
+    """
+
+    def mapping(name: str) -> dict[str, Any]:
+        data = files.get(name)
+        return {} if data is None else codec.decode_mapping(data, where=f"{where}/{name}")
+
+    metrics: Mapping[str, MetricSummary] = {}
+    if segments:
+        summary = files.get("metrics.yaml")
+        of, known = codec.decode_summaries(summary) if summary is not None else ([], {})
+        metrics = known if sorted(of) == sorted(segments) else fold()
+    conflicts = [name for name in files if name.startswith("conflicts/")]
+    conflicts += [f"params.{key}" for key in mapping("conflicts.set.yaml")]
+    return Record(
+        facts=mapping("run.yaml"),
+        params=mapping("params.yaml"),
+        notes=_stamps(files, "notes.yaml"),
+        metrics=metrics,
+        artifacts=_artifacts(_stamps(files, "artifacts.yaml")),
+        source=mapping("source.yaml"),
+        conflicts=tuple(sorted(conflicts)),
+    )
+
+
+def join_records(a: Record, b: Record) -> Record:
+    """Both records of one run as one: facts are written once, notes by their stamps."""
+    notes = dict(a.notes)
+    for key, stamp in b.notes.items():
+        old = notes.get(key)
+        if old is None or (stamp.t, stamp.by) >= (old.t, old.by):
+            notes[key] = stamp
+    return Record(
+        facts=a.facts or b.facts,
+        params={**b.params, **a.params},
+        notes=notes,
+        metrics=codec.merge_summaries(dict(a.metrics), dict(b.metrics)),
+        artifacts={**a.artifacts, **b.artifacts},
+        source=a.source or b.source,
+        conflicts=a.conflicts + b.conflicts,
+    )
+
+
+def to_run(
+    run_id: str,
+    record: Record,
+    experiment_name: Callable[[str], str],
+    *,
+    live_status: str | None = None,
+) -> Run:
+    """The run that a record describes.
+
+    Args:
+        experiment_name: experiment id -> the name it has now.
+        live_status: what is known of a writer that has a journal here; it goes before the
+            status that the notes hold, for the run may have been resumed.
+    """
+    facts, notes = record.facts, record.notes
+    tags: dict[str, str] = {}
+    warnings: list[str] = []
+    for key, stamp in notes.items():
+        if stamp.v is None:
+            continue
+        if key.startswith(TAG_PREFIX):
+            tags[key[len(TAG_PREFIX) :]] = str(stamp.v)
+        elif key.startswith(WARNING_PREFIX):
+            warnings.append(str(stamp.v))
+
+    status = live_status or _text(_note(notes, "status")) or LOST
+    end = _text(_note(notes, "end"))
+    start = _text(facts.get("start"))
+    experiment_id = _text(facts.get("experiment"))
+    exit_code = _note(notes, "exit")
+    return Run(
+        id=run_id,
+        experiment_id=experiment_id,
+        experiment=experiment_name(experiment_id),
+        name=_text(_note(notes, "name")),
+        status=status if status in (*END_STATUSES, RUNNING) else LOST,
+        start_ms=codec.parse_time(start) if start else _start_of(run_id),
+        end_ms=codec.parse_time(end) if end and status != RUNNING else None,
+        parent=facts.get("parent"),
+        author=_text(facts.get("author")),
+        author_source=_text(facts.get("author_source")) or "git",
+        host=_text(facts.get("host")),
+        argv=tuple(str(arg) for arg in facts.get("argv", ())),
+        entry=_text(facts.get("entry")),
+        commit=facts.get("commit"),
+        branch=facts.get("branch"),
+        base=facts.get("base"),
+        tree=facts.get("tree"),
+        remote=facts.get("remote"),
+        dirty=bool(facts.get("dirty", False)),
+        exit_code=exit_code if isinstance(exit_code, int) else None,
+        description=_text(_note(notes, "description")),
+        deleted=bool(_note(notes, "deleted")),
+        params=dict(record.params),
+        metrics=dict(record.metrics),
+        tags=tags,
+        warnings=tuple(sorted(warnings)),
+        withheld={str(k): str(v) for k, v in record.source.get("withheld", {}).items()},
+        redacted=tuple(str(item) for item in facts.get("redacted", ())),
+        conflicts=record.conflicts,
+        artifacts=dict(record.artifacts),
+    )
+
+
+def encode_source(source: Source) -> dict[str, Any]:
+    """What of a source belongs into source.yaml; empty when it is its base, nothing more."""
+    lines: dict[str, Any] = {
+        "overlay": source.overlay,
+        "files": list(source.files),
+        "deleted": list(source.deleted),
+        "modes": dict(source.modes),
+        "symlinks": dict(source.symlinks),
+        "gitlinks": dict(source.gitlinks),
+        "withheld": dict(source.withheld),
+        "submodules_dirty": list(source.submodules_dirty),
+    }
+    kept = {key: value for key, value in lines.items() if value}
+    if kept:
+        for key, value in (
+            ("base", source.base),
+            ("tree", source.tree),
+            ("rebuilds", source.rebuilds),
+        ):
+            if value is not None:
+                kept[key] = value
+    return kept
+
+
+def decode_source(facts: Mapping[str, Any], lines: Mapping[str, Any]) -> Source:
+    """The source of a run from run.yaml and source.yaml."""
+    return Source(
+        commit=facts.get("commit"),
+        base=lines.get("base", facts.get("base")),
+        tree=lines.get("tree", facts.get("tree")),
+        rebuilds=lines.get("rebuilds"),
+        branch=facts.get("branch"),
+        remote=facts.get("remote"),
+        dirty=bool(facts.get("dirty", False)),
+        state=facts.get("state"),
+        overlay=lines.get("overlay"),
+        files=tuple(lines.get("files", ())),
+        deleted=tuple(lines.get("deleted", ())),
+        modes=dict(lines.get("modes", {})),
+        symlinks=dict(lines.get("symlinks", {})),
+        gitlinks=dict(lines.get("gitlinks", {})),
+        withheld=dict(lines.get("withheld", {})),
+        submodules_dirty=tuple(lines.get("submodules_dirty", ())),
+    )
+
+
+def _stamps(files: Mapping[str, bytes], name: str) -> dict[str, Stamp]:
+    data = files.get(name)
+    return {} if data is None else codec.decode_stamps(data)
+
+
+def _artifacts(stamps: Mapping[str, Stamp]) -> dict[str, Artifact]:
+    artifacts = {}
+    for path, stamp in stamps.items():
+        if isinstance(stamp.v, dict):
+            artifacts[path] = Artifact(
+                path,
+                int(stamp.v.get("size", 0)),
+                str(stamp.v.get("mode", "644")),
+                stamp.v.get("blob"),
+                stamp.v.get("md5"),
+            )
+    return artifacts
+
+
+def _note(notes: Mapping[str, Stamp], key: str) -> Any:
+    stamp = notes.get(key)
+    return None if stamp is None else stamp.v
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _start_of(run_id: str) -> int:
+    if not is_own_run_id(run_id):
+        return 0
+    d, t = run_id[:8], run_id[9:15]
+    return codec.parse_time(f"{d[:4]}-{d[4:6]}-{d[6:]}T{t[:2]}:{t[2:4]}:{t[4:]}.000Z")

@@ -1,0 +1,204 @@
+"""The files of a run: what it wrote, what it kept, and the source that ran."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gittrack.core import codec, names
+from gittrack.core.model import Metric, Run, Source
+from gittrack.core.record import decode_source
+from gittrack.errors import GittrackError, SourceError
+from gittrack.repo.seal import RunFiles, read_run_files
+from gittrack.repo.view import View
+from gittrack.store import layout
+from gittrack.store.git import Git
+from gittrack.store.objects import parse_tree
+
+
+class Checkout(NamedTuple):
+    """What `checkout` laid out."""
+
+    into: str
+    commit: str | None
+    tree: str | None
+    files: int
+    withheld: tuple[str, ...]
+
+
+class FileNotInRunError(GittrackError):
+    """A run holds no file of that name."""
+
+
+class RunReader:
+    """Reads one run's files, from its journals and from every ref that holds it."""
+
+    def __init__(self, git: Git, view: View, run: Run) -> None:
+        self._git = git
+        self._run = run
+        live = view.live().get(run.id)
+        self._live = None if live is None else RunFiles(live.states, "sha1")
+        self._live_rows = [] if live is None else [row for s in live.states for row in s.rows()]
+        self._folder = layout.run_dir(run.id)
+        self._tips = [] if live is not None and not live.resumes else list(view.tips().values())
+
+    def listing(self) -> list[str]:
+        """The names of all files, relative to the run's folder."""
+        found = set(self._live.files) if self._live is not None else set()
+        if self._live is not None:
+            found |= {f"{layout.ARTIFACTS_DIR}/{path}" for path in self._live.artifact_data}
+        for tip in self._tips:
+            out = self._git.run("ls-tree", "-r", "-z", "--name-only", f"{tip}:{self._folder}", check=False)
+            found.update(name for name in out.decode("utf-8", "replace").split("\0") if name)
+        return sorted(found)
+
+    def read(self, path: str) -> bytes:
+        """One file: of the run's folder, an artifact, or a file of the source that ran.
+
+        Raises:
+            FileNotInRunError: there is none of that name.
+        """
+        path = path.strip("/")
+        if self._live is not None and path in self._live.files:
+            return self._live.files[path]
+        if _is_plain(path):
+            data = self._stored(path)
+            if data is not None:
+                return data
+        for name in (path, path.removeprefix(f"{layout.ARTIFACTS_DIR}/")):
+            data = self.artifact(name)
+            if data is not None:
+                return data
+        data = self._source_file(path)
+        if data is not None:
+            return data
+        raise FileNotInRunError(
+            f"run '{self._run.name}' has no file {path}",
+            why=_nearest(path, self.listing()),
+            next=f"gittrack show {self._run.short_id}",
+        )
+
+    def artifact(self, path: str) -> bytes | None:
+        """The bytes of an artifact, or None if the run has none of that path."""
+        if path not in self._run.artifacts:
+            return None
+        if self._live is not None and path in self._live.artifact_data:
+            return self._live.artifact_data[path]
+        for is_parent in (False, True):
+            name = names.encode_path(path, is_parent=is_parent)
+            data = self._stored(f"{layout.ARTIFACTS_DIR}/{name}")
+            if data is not None:
+                return data
+        return None
+
+    def points(self, key: str) -> list[Metric]:
+        """All points of a metric, ordered by step, then time, then value."""
+        found = {
+            Metric(key, float(value), step, time_ms)
+            for name, step, time_ms, value in self._live_rows
+            if name == key
+        }
+        for tip in self._tips:
+            _, segments = read_run_files(self._git, f"{tip}:{self._folder}")
+            specs = [f"{tip}:{self._folder}/{layout.METRICS_DIR}/{name}" for name in segments]
+            for item in self._git.cat_file().read_many(specs):
+                if item is not None:
+                    found.update(m for m in codec.decode_points(item.data) if m.key == key)
+        return sorted(_distinct(found), key=codec.point_order)
+
+    def source(self) -> Source:
+        """What ran, as it was recorded."""
+        facts = self._mapping(layout.RUN_FILE)
+        return decode_source(facts, self._mapping(layout.SOURCE_FILE))
+
+    def overlay(self, source: Source) -> dict[str, bytes]:
+        """The files that differ from the base, by their path in the worktree."""
+        if source.overlay is None:
+            return {}
+        found: dict[str, bytes] = {}
+        folder = layout.overlay_dir(source.overlay)
+        for path in source.files:
+            name = f"{folder}/{names.encode_path(path)}"
+            if self._live is not None and name in self._live.shared:
+                found[path] = self._live.shared[name]
+                continue
+            for tip in self._tips:
+                item = self._git.cat_file().read(f"{tip}:{name}")
+                if item is not None and item.type == "blob":
+                    found[path] = item.data
+                    break
+            else:
+                raise SourceError(
+                    f"the changed file {path} of run '{self._run.name}' is not in the store",
+                    why=f"{name} is missing from every store ref of this repository",
+                    next="git fetch",
+                )
+        return found
+
+    def _source_file(self, path: str) -> bytes | None:
+        source = self.source()
+        if path in source.files:
+            return self.overlay(source)[path]
+        if source.base is None or path in source.deleted or path in source.withheld:
+            return None
+        item = self._git.cat_file().read(f"{source.base}:{path}") if "\n" not in path else None
+        return item.data if item is not None and item.type == "blob" else None
+
+    def _mapping(self, name: str) -> Mapping[str, object]:
+        data = self._live.files.get(name) if self._live is not None else None
+        if data is None:
+            data = self._stored(name)
+        return {} if data is None else codec.decode_mapping(data, where=f"{self._folder}/{name}")
+
+    def _stored(self, name: str) -> bytes | None:
+        for tip in self._tips:
+            item = self._git.cat_file().read(f"{tip}:{self._folder}/{name}")
+            if item is not None and item.type == "blob":
+                return item.data
+            if item is not None and item.type == "tree":
+                listing = "\n".join(parse_tree(item.data))
+                return f"{listing}\n".encode()
+        return None
+
+
+def write_copy(folder: str, run: Run, path: str, data: bytes) -> str:
+    """Put an artifact's bytes into a cache folder; the path of the copy.
+
+    The copy is complete or absent, and reused while its bytes are the same.
+    """
+    target = os.path.join(folder, run.id, *names.encode_path(path).split("/"))
+    try:
+        with open(target, "rb") as file:
+            if file.read() == data:
+                return target
+    except OSError:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+    temporary = f"{target}.{os.getpid()}.tmp"
+    with open(temporary, "wb") as file:
+        file.write(data)
+    os.replace(temporary, target)
+    return target
+
+
+def _distinct(points: set[Metric]) -> list[Metric]:
+    # NaN differs from itself, so a set keeps a NaN point that two segments share twice.
+    seen: dict[tuple[int, int, str], Metric] = {}
+    for point in points:
+        seen.setdefault((point.step, point.timestamp, repr(point.value)), point)
+    return list(seen.values())
+
+
+def _is_plain(path: str) -> bool:
+    parts = path.split("/")
+    return bool(path) and "\n" not in path and all(names.is_safe_entry(part) for part in parts)
+
+
+def _nearest(path: str, listing: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(path, listing, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    shown = ", ".join(listing[:6]) + (", ..." if len(listing) > 6 else "")
+    return f"it holds {shown}" if listing else "it holds no files"

@@ -1,0 +1,158 @@
+"""Take over the journals of processes that died: their runs become killed ones, or what they
+had already said of themselves."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gittrack import journal
+from gittrack.config import Config
+from gittrack.core import codec, names
+from gittrack.core.model import KILLED, Stamp
+from gittrack.repo.seal import Sealing, seal
+from gittrack.store.git import Git
+from gittrack.store.packs import join_small_packs
+from gittrack.store.write import Person
+
+
+class Recovered(NamedTuple):
+    """A run that was taken from a dead process's journal into the store."""
+
+    run_id: str
+    status: str
+    points: int
+
+
+class Waiting(NamedTuple):
+    """A journal that was left alone, and why."""
+
+    run_id: str
+    writer: str
+    why: str
+
+
+def recover(
+    git: Git,
+    journal_dir: str,
+    config: Config,
+    boot: str,
+    who: Person,
+    *,
+    force: bool = False,
+    now: Callable[[], float] = time.time,
+) -> tuple[list[Recovered], list[Waiting]]:
+    """Seal what dead processes left in a journal folder.
+
+    A dead writer's `.alive` file stays locked by us until its journals are gone, so two
+    processes never recover the same ones.
+
+    Args:
+        force: also take journals of other machines that have been quiet for a while.
+    Raises:
+        GittrackError: the store cannot be written; the journals stay.
+    """
+    dead: dict[str, journal.Judgement] = {}
+    alive: dict[str, str] = {}
+    try:
+        taken: list[journal.State] = []
+        waiting: list[Waiting] = []
+        for run_id in journal.list_runs(journal_dir):
+            if not names.is_run_id(run_id):
+                continue
+            for state in journal.read_run(journal_dir, run_id):
+                writer = state.writer
+                if writer not in dead and writer not in alive:
+                    judgement = journal.judge(
+                        journal_dir,
+                        writer,
+                        boot=boot,
+                        lost_after_s=config.journal_lost_after_s,
+                        keep_s=config.journal_keep_days * 86400,
+                        force=force,
+                    )
+                    if judgement.state == journal.DEAD:
+                        dead[writer] = judgement
+                    else:
+                        alive[writer] = judgement.state
+                if writer in dead:
+                    # Read again: it may have grown before its writer died.
+                    again = journal.read_journal(state.folder, run_id, writer)
+                    if again is not None:
+                        taken.append(again)
+                elif not state.end:
+                    waiting.append(Waiting(run_id, writer, alive[writer]))
+        recovered = _seal(git, journal_dir, taken, config, who, now) if taken else []
+        _tidy(journal_dir, config, boot, dead)
+        return recovered, waiting
+    finally:
+        for judgement in dead.values():
+            judgement.release()
+
+
+def _seal(
+    git: Git,
+    journal_dir: str,
+    taken: list[journal.State],
+    config: Config,
+    who: Person,
+    now: Callable[[], float],
+) -> list[Recovered]:
+    by_run: dict[str, list[journal.State]] = {}
+    for state in taken:
+        if not state.end and not state.joins:
+            _mark_killed(state)
+        by_run.setdefault(state.run_id, []).append(state)
+    runs = [Sealing(run_id, states) for run_id, states in by_run.items()]
+    seal(git, runs, who, fsync=config.seal_fsync, now=now)
+    for state in taken:
+        journal.remove(state)
+    join_small_packs(git, config.store_max_packs)
+    return [
+        Recovered(
+            run_id,
+            str(states[-1].notes["status"].v) if "status" in states[-1].notes else KILLED,
+            sum(len(points) for state in states for points in state.points.values()),
+        )
+        for run_id, states in by_run.items()
+    ]
+
+
+def _mark_killed(state: journal.State) -> None:
+    """The end that the writer could not write: killed, when it last wrote."""
+    log = os.path.join(state.folder, f"{state.writer}.log")
+    last_ms = int(os.stat(log).st_mtime * 1000)
+    t = max([last_ms, *(stamp.t + 1 for stamp in state.notes.values())])
+    state.notes["status"] = Stamp(KILLED, t, state.writer)
+    state.notes["end"] = Stamp(codec.format_time(last_ms), t, state.writer)
+    state.end = {"status": KILLED, "end": codec.format_time(last_ms)}
+
+
+def _tidy(
+    journal_dir: str, config: Config, boot: str, dead: dict[str, journal.Judgement]
+) -> None:
+    """Take away the `.alive` files of dead processes that have no journal left."""
+    in_use = {
+        state.writer
+        for run_id in journal.list_runs(journal_dir)
+        for state in journal.read_run(journal_dir, run_id)
+    }
+    for writer in journal.list_owners(journal_dir):
+        if writer in in_use:
+            continue
+        if writer in dead:
+            journal.remove_owner(journal_dir, writer)
+            continue
+        judgement = journal.judge(
+            journal_dir,
+            writer,
+            boot=boot,
+            lost_after_s=config.journal_lost_after_s,
+            keep_s=config.journal_keep_days * 86400,
+            force=False,
+        )
+        if judgement.state == journal.DEAD:
+            journal.remove_owner(journal_dir, writer)
+            judgement.release()

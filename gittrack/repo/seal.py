@@ -1,0 +1,335 @@
+"""Journals -> one commit: the files of ended runs, joined with what the store already holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gittrack import journal
+from gittrack.core import codec, join, names
+from gittrack.core.headline import headline
+from gittrack.core.model import DEFAULT_EXPERIMENT, MetricSummary, Stamp
+from gittrack.core.record import warning_key
+from gittrack.errors import CorruptStoreError, StoreFormatError
+from gittrack.store import layout
+from gittrack.store.git import Git
+from gittrack.store.objects import parse_tree
+from gittrack.store.write import Person, Tree, existing_paths, update
+
+#: Small files of a run that a join reads; segments, artifacts and logs are named by content or
+#: follow their entry.
+_JOINED = (
+    layout.RUN_FILE,
+    layout.PARAMS_FILE,
+    layout.NOTES_FILE,
+    layout.METRICS_FILE,
+    layout.ARTIFACTS_FILE,
+    layout.SOURCE_FILE,
+    layout.DISK_FILE,
+    "conflicts.set.yaml",
+)
+
+
+class Sealing(NamedTuple):
+    """One run that goes into the store: what its journals say.
+
+    `new` tells that this process began the run, so that the store cannot know it yet.
+    """
+
+    run_id: str
+    states: Sequence[journal.State]
+    new: bool = False
+
+
+def seal(
+    git: Git, runs: Sequence[Sealing], who: Person, *, fsync: bool, now: Callable[[], float]
+) -> str | None:
+    """Commit runs to the store in one commit; the tip after it.
+
+    Sealing the same journals twice writes nothing the second time, so a crash between the
+    commit and the removal of a journal does no harm.
+    """
+    object_format = "sha256" if _is_sha256(git) else "sha1"
+    prepared = [(run, RunFiles(run.states, object_format)) for run in runs]
+
+    def plan(tip: str | None) -> Tree | None:
+        files: dict[str, bytes | None] = {}
+        check_writable(git, tip)
+        if tip is None:
+            files.update(first_files())
+        subjects = []
+        for run, mine in prepared:
+            changed, summary = _join_run(git, tip, run, mine)
+            files.update(changed)
+            subjects.append(_subject(run.run_id, mine.name, summary))
+        if tip is not None:
+            shared = existing_paths(git, tip, [p for p in files if not p.startswith("runs/")])
+            files = {path: data for path, data in files.items() if shared.get(path) != data}
+        if not files:
+            return None
+        return Tree(files, _message(subjects))
+
+    return update(git, layout.STORE_REF, plan, who, fsync=fsync, now=now)
+
+
+def first_files() -> dict[str, bytes]:
+    """What a store holds from its first commit on; the same bytes in every clone."""
+    return {
+        layout.STORE_FILE: codec.encode_mapping(
+            {
+                "format": codec.FORMAT,
+                "min_reader": codec.FORMAT,
+                "min_writer": codec.FORMAT,
+                "epoch": 0,
+            }
+        ),
+        **experiment_files(names.DEFAULT_EXPERIMENT_ID, DEFAULT_EXPERIMENT),
+    }
+
+
+def experiment_files(experiment_id: str, name: str) -> dict[str, bytes]:
+    """The file that says which experiment an id stands for."""
+    path = f"{layout.experiment_dir(experiment_id)}/{layout.EXPERIMENT_FILE}"
+    return {path: codec.encode_mapping({"id": experiment_id, "name": name})}
+
+
+def check_readable(git: Git, tip: str | None) -> Mapping[str, Any]:
+    """The store's format, refused if it says that this version cannot read it."""
+    return _check_format(git, tip, "min_reader", "read")
+
+
+def check_writable(git: Git, tip: str | None) -> None:
+    """Refuse a store that says that this version must not write it."""
+    _check_format(git, tip, "min_reader", "read")
+    _check_format(git, tip, "min_writer", "written")
+
+
+def _check_format(git: Git, tip: str | None, key: str, verb: str) -> Mapping[str, Any]:
+    if tip is None:
+        return {}
+    found = git.cat_file().read(f"{tip}:{layout.STORE_FILE}")
+    if found is None:
+        raise CorruptStoreError(
+            f"{layout.STORE_REF} holds no {layout.STORE_FILE}",
+            why="its commit was not written by gittrack",
+            next=f"git log {layout.STORE_REF}",
+        )
+    store = codec.decode_mapping(found.data, where=layout.STORE_FILE)
+    wanted = store.get(key, codec.FORMAT)
+    if not isinstance(wanted, int) or wanted > codec.FORMAT:
+        raise StoreFormatError(
+            f"this store of format {store.get('format')} cannot be {verb} by this gittrack",
+            why=f"it asks for a gittrack that knows format {wanted}; this one knows {codec.FORMAT}",
+            next="pip install --upgrade gittrack",
+        )
+    return store
+
+
+class RunFiles:
+    """The files of one run as its journals alone give them."""
+
+    def __init__(self, states: Sequence[journal.State], object_format: str) -> None:
+        self.files: dict[str, bytes] = {}
+        self.shared: dict[str, bytes] = {}
+        self.summary: dict[str, MetricSummary] = {}
+        notes: dict[str, Stamp] = {}
+        params: dict[str, Any] = {}
+        artifacts: dict[str, Stamp] = {}
+        staged: dict[str, bytes] = {}
+        for state in states:
+            self._add_facts(state)
+            for key, stamp in state.notes.items():
+                if key not in notes or (stamp.t, stamp.by) >= (notes[key].t, notes[key].by):
+                    notes[key] = stamp
+            params.update(state.params)
+            self._add_points(state)
+            for path, item in state.artifacts.items():
+                data = _read(state.staged_path(item.file))
+                if data is None:
+                    text = f"artifact {path} was lost before it was stored"
+                    notes[warning_key(text)] = Stamp(text, *item.stamp)
+                    continue
+                staged[path] = data
+                entry = {
+                    "blob": codec.blob_id(data, object_format),
+                    "mode": item.mode,
+                    "size": len(data),
+                }
+                artifacts[path] = Stamp(entry, *item.stamp)
+            if state.damaged:
+                text = f"{state.damaged} damaged lines of the journal could not be read"
+                notes[warning_key(text)] = Stamp(text, 1, state.writer)
+        self.name = str(notes["name"].v) if "name" in notes else ""
+        self.artifact_data = staged
+        if notes:
+            self.files[layout.NOTES_FILE] = codec.encode_stamps(notes)
+        if params:
+            self.files[layout.PARAMS_FILE] = codec.encode_mapping(params)
+        if artifacts:
+            self.files[layout.ARTIFACTS_FILE] = codec.encode_stamps(artifacts)
+
+    def _add_facts(self, state: journal.State) -> None:
+        experiment = state.header.get("experiment")
+        if state.facts:
+            self.files[layout.RUN_FILE] = codec.encode_mapping(state.facts)
+        if isinstance(experiment, list):
+            self.shared.update(experiment_files(*experiment))
+        if state.header.get("writer_facts"):
+            path = f"{layout.WRITERS_DIR}/{state.writer}"
+            self.files[f"{path}.yaml"] = codec.encode_mapping(state.header["writer_facts"])
+            if state.end:
+                self.files[f"{path}.end.yaml"] = codec.encode_mapping(state.end)
+        for name, source in ((layout.SOURCE_FILE, state.source), (layout.DISK_FILE, state.disk)):
+            if not source:
+                continue
+            self.files[name] = codec.encode_mapping(source["lines"])
+            for path, file in source["overlay"]:
+                data = _read(state.staged_path(file))
+                if data is not None:
+                    folder = layout.overlay_dir(source["lines"]["overlay"])
+                    self.shared[f"{folder}/{names.encode_path(path)}"] = data
+
+    def _add_points(self, state: journal.State) -> None:
+        if not any(state.points.values()):
+            return
+        data = codec.encode_points(state.rows())
+        self.files[f"{layout.METRICS_DIR}/{codec.segment_name(state.writer, data)}"] = data
+        self.summary = codec.merge_summaries(self.summary, _summarise(state))
+
+
+def _join_run(
+    git: Git, tip: str | None, run: Sealing, mine: RunFiles
+) -> tuple[dict[str, bytes | None], dict[str, MetricSummary]]:
+    """The files of a run that change, and the summary of its metrics after it."""
+    folder = layout.run_dir(run.run_id)
+    old: dict[str, bytes] = {}
+    segments: set[str] = set()
+    if tip is not None and not run.new:
+        if git.cat_file().read(f"{tip}:{layout.tombstone('run', run.run_id)}") is not None:
+            return {}, {}
+        old, segments = read_run_files(git, f"{tip}:{folder}")
+    changed: dict[str, bytes | None] = {}
+    if old:
+        both = join.join_entity(old, {k: v for k, v in mine.files.items() if k in _JOINED})
+        for name, data in mine.files.items():
+            if name not in _JOINED:
+                both.setdefault(name, data)
+    else:
+        both = dict(mine.files)
+    mine_segments = {n.split("/", 1)[1] for n in both if n.startswith(f"{layout.METRICS_DIR}/")}
+    summary = mine.summary
+    if segments - mine_segments:
+        summary = codec.merge_summaries(_old_summary(git, tip, folder, old, segments), summary)
+    if segments | mine_segments:
+        of = sorted(segments | mine_segments)
+        both[layout.METRICS_FILE] = codec.encode_summaries(of, summary)
+    for name, data in both.items():
+        known = name.split("/", 1)[1] in segments if name.startswith("metrics/") else False
+        if not known and old.get(name) != data:
+            changed[f"{folder}/{name}"] = data
+    changed.update(_artifact_files(folder, both, old, mine.artifact_data))
+    if changed:
+        changed.update(mine.shared)
+    return changed, summary
+
+
+def _artifact_files(
+    folder: str, both: Mapping[str, bytes], old: Mapping[str, bytes], data: Mapping[str, bytes]
+) -> dict[str, bytes | None]:
+    """The artifact files to write: those of ours whose entry won."""
+    if not data:
+        return {}
+    entries = codec.decode_stamps(both[layout.ARTIFACTS_FILE])
+    before = codec.decode_stamps(old.get(layout.ARTIFACTS_FILE, b""))
+    paths = {path for path, stamp in entries.items() if stamp.v is not None}
+    parents = {path[:i] for path in paths for i, c in enumerate(path) if c == "/"}
+    files: dict[str, bytes | None] = {}
+    for path, content in data.items():
+        if entries.get(path) != before.get(path):
+            name = names.encode_path(path, is_parent=path in parents)
+            files[f"{folder}/{layout.ARTIFACTS_DIR}/{name}"] = content
+    return files
+
+
+def read_run_files(git: Git, spec: str) -> tuple[dict[str, bytes], set[str]]:
+    """The small files in a run's folder, and the names of its segments."""
+    cat_file = git.cat_file()
+    tree = cat_file.read(spec)
+    if tree is None or tree.type != "tree":
+        return {}, set()
+    entries = parse_tree(tree.data)
+    small = [name for name, entry in entries.items() if not entry.is_tree]
+    found = cat_file.read_many(entries[name].oid for name in small)
+    files = {
+        name: item.data for name, item in zip(small, found, strict=True) if item is not None
+    }
+    metrics = entries.get(layout.METRICS_DIR)
+    listing = cat_file.read(metrics.oid) if metrics is not None else None
+    return files, set(parse_tree(listing.data)) if listing is not None else set()
+
+
+def _old_summary(
+    git: Git, tip: str | None, folder: str, old: Mapping[str, bytes], segments: Collection[str]
+) -> dict[str, MetricSummary]:
+    data = old.get(layout.METRICS_FILE)
+    of, known = codec.decode_summaries(data) if data is not None else ([], {})
+    if sorted(of) == sorted(segments):
+        return known
+    return fold_segments(git, tip, folder, segments)
+
+
+def fold_segments(
+    git: Git, tip: str | None, folder: str, segments: Iterable[str]
+) -> dict[str, MetricSummary]:
+    """What the points of a run come to, read from its segments."""
+    specs = [f"{tip}:{folder}/{layout.METRICS_DIR}/{name}" for name in sorted(segments)]
+    points = set()
+    for item in git.cat_file().read_many(specs):
+        if item is not None:
+            points.update(codec.decode_points(item.data))
+    return codec.summarise(points)
+
+
+def _summarise(state: journal.State) -> dict[str, MetricSummary]:
+    return codec.summarise_rows(state.rows())
+
+
+def _subject(run_id: str, name: str, summary: Mapping[str, MetricSummary]) -> str:
+    from gittrack.core.model import short_id
+
+    text = f"run {short_id(run_id)} {_one_line(name)}"
+    values = [f"{_one_line(key)} {summary[key].last:.4g}" for key in headline(summary)]
+    return f"{text}: {', '.join(values)}" if values else text
+
+
+def _message(subjects: Sequence[str]) -> str:
+    if not subjects:
+        return "start a store [skip ci]\n"
+    if len(subjects) == 1:
+        return f"{subjects[0]} [skip ci]\n"
+    shown = subjects[:100]
+    rest = [f"and {len(subjects) - len(shown)} more"] if len(subjects) > len(shown) else []
+    body = "\n".join([*shown, *rest])
+    return f"{len(subjects)} runs [skip ci]\n\n{body}\n"
+
+
+def _one_line(text: str) -> str:
+    clean = "".join(c if c.isprintable() else " " for c in text)
+    return clean if len(clean) <= 60 else clean[:59] + "…"
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def _is_sha256(git: Git) -> bool:
+    try:
+        with open(os.path.join(git.common_dir, "config"), encoding="utf-8", errors="replace") as f:
+            return "objectformat=sha256" in f.read().lower().replace(" ", "")
+    except OSError:
+        return False

@@ -1,0 +1,309 @@
+"""The reading side of a repository: the index over the store, and the live journals on top."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gittrack import journal
+from gittrack.config import Config
+from gittrack.core import codec, names
+from gittrack.core.model import (
+    DEFAULT_EXPERIMENT,
+    KILLED,
+    LOST,
+    RUNNING,
+    Artifact,
+    Experiment,
+    MetricSummary,
+    Run,
+)
+from gittrack.core.record import Record, join_records, to_run
+from gittrack.errors import CorruptStoreError
+from gittrack.repo import stored
+from gittrack.repo.seal import check_readable
+from gittrack.store import layout
+from gittrack.store.git import Git
+from gittrack.store.objects import CatFileReader, Reader, bulk_reader
+from gittrack.store.write import list_refs
+
+if TYPE_CHECKING:
+    from gittrack.core.query import Expr, Order
+    from gittrack.index import Index
+
+
+class Live:
+    """One run that has journals here: what they say, and whether it still goes."""
+
+    def __init__(self, run_id: str, states: Sequence[journal.State], status: str | None) -> None:
+        self.run_id = run_id
+        self.states = states
+        self.status = status
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the store may hold more of the run than the journals do."""
+        return all(state.resumes for state in self.states)
+
+    def record(self) -> Record:
+        """What the journals say."""
+        record = Record()
+        for state in self.states:
+            record = join_records(record, _record_of(state))
+        return record
+
+
+class View:
+    """Reads the runs of one repository.
+
+    Journals are listed before refs are read, and taken away only after the ref has moved, so
+    a run that is sealed meanwhile is seen in one of the two.
+    """
+
+    def __init__(
+        self, git: Git, journal_dirs: Sequence[str], config: Config, boot: str
+    ) -> None:
+        self._git = git
+        self._dirs = journal_dirs
+        self._config = config
+        self._boot = boot
+        self._index: Index | None = None
+
+    # -- tips and index ------------------------------------------------------------------
+
+    def tips(self) -> dict[str, str]:
+        """Every ref of the store and the commit it points to."""
+        return list_refs(self._git, layout.STORE_REFS)
+
+    def index(self) -> Index:
+        """The index, brought up to the tips as they are now."""
+        index = self._index
+        if index is None:
+            from gittrack.index import Index
+
+            index = self._index = Index.open(self._index_path())
+        for _ in range(10):
+            tips = self.tips()
+            known = index.tips()
+            if known == tips or self._refresh(index, known, tips):
+                return index
+        index.reset()
+        self._refresh(index, {}, self.tips())
+        return index
+
+    def _refresh(self, index: Index, known: Mapping[str, str], tips: Mapping[str, str]) -> bool:
+        for tip in tips.values():
+            check_readable(self._git, tip)
+        # A commit that git has dropped cannot be compared with: build anew.
+        cat_file = CatFileReader(self._git)
+        if any(stored.tree_of(cat_file, tip) is None for tip in known.values()):
+            index.reset()
+            known = {}
+        reader: Reader = cat_file if known else self._reader_for_all()
+        try:
+            changes = stored.find_changes(reader, known, tips)
+        except CorruptStoreError:
+            if not known:
+                raise
+            index.reset()
+            known, reader = {}, self._reader_for_all()
+            changes = stored.find_changes(reader, known, tips)
+        experiments = list(stored.read_experiments(reader, changes.experiments))
+        named = {item.id: item.name for item, _, _ in index.experiments()}
+        named.update((item.id, item.name) for item in experiments)
+        runs = stored.read_runs(reader, changes.runs, lambda id: named.get(id, id))
+        return index.apply(known, tips, runs, changes.gone, experiments)
+
+    def _reader_for_all(self) -> Reader:
+        return bulk_reader(self._git)
+
+    def _index_path(self) -> str:
+        if self._config.index_dir:
+            from hashlib import sha256
+
+            digest = sha256(os.fsencode(self._git.common_dir)).hexdigest()[:16]
+            return os.path.join(self._config.index_dir, f"{digest}.sqlite")
+        return os.path.join(self._git.common_dir, "gittrack", "index.sqlite")
+
+    def close(self) -> None:
+        """Let go of the index file."""
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    # -- live runs -----------------------------------------------------------------------
+
+    def live(self) -> dict[str, Live]:
+        """The runs that have journals here and are not in the store, or not all of it."""
+        found: dict[str, Live] = {}
+        judged: dict[tuple[str, str], str] = {}
+        for folder in self._dirs:
+            for run_id in journal.list_runs(folder):
+                if not names.is_run_id(run_id):
+                    continue
+                states = journal.read_run(folder, run_id)
+                if not states:
+                    continue
+                old = found.get(run_id)
+                if old is not None:
+                    states = [*old.states, *states]
+                found[run_id] = Live(run_id, states, self._status(folder, states, judged))
+        return found
+
+    def _status(
+        self,
+        folder: str,
+        states: Sequence[journal.State],
+        judged: dict[tuple[str, str], str],
+    ) -> str | None:
+        status: str | None = None
+        for state in states:
+            if state.end or state.joins:
+                continue
+            key = (folder, state.writer)
+            if key not in judged:
+                judgement = journal.judge(
+                    folder,
+                    state.writer,
+                    boot=self._boot,
+                    lost_after_s=self._config.journal_lost_after_s,
+                    keep_s=self._config.journal_keep_days * 86400,
+                    force=False,
+                )
+                judgement.release()
+                judged[key] = judgement.state
+            if judged[key] == journal.ALIVE:
+                return RUNNING
+            status = LOST if judged[key] == journal.QUIET else (status or KILLED)
+        return status
+
+    def live_run(self, live: Live, tips: Mapping[str, str] | None = None) -> Run:
+        """The run that journals, and for a resumed one the store, describe."""
+        record = live.record()
+        if live.resumes:
+            tips = self.tips() if tips is None else tips
+            before = stored.read_record(CatFileReader(self._git), tips.values(), live.run_id)
+            if before is not None:
+                record = join_records(before, record)
+        known = {
+            str(state.header["experiment"][0]): str(state.header["experiment"][1])
+            for state in live.states
+            if isinstance(state.header.get("experiment"), list)
+        }
+        return to_run(
+            live.run_id,
+            record,
+            lambda id: known.get(id) or self.experiment_name(id),
+            live_status=live.status,
+        )
+
+    def experiment_name(self, experiment_id: str) -> str:
+        """The name that an experiment has now."""
+        if experiment_id == names.DEFAULT_EXPERIMENT_ID:
+            return DEFAULT_EXPERIMENT
+        for item, _, _ in self.index().experiments():
+            if item.id == experiment_id:
+                return item.name
+        return experiment_id
+
+    # -- runs ----------------------------------------------------------------------------
+
+    def search(
+        self,
+        expr: Expr | None,
+        orders: Sequence[Order],
+        limit: int | None,
+        *,
+        experiments: set[str] | None = None,
+        include_deleted: bool = False,
+    ) -> list[Run]:
+        """The runs that satisfy an expression, in order, newest first by default."""
+        live = self.live()
+        index = self.index()
+        runs = index.search(
+            expr,
+            orders,
+            limit,
+            experiments=experiments,
+            include_deleted=include_deleted,
+            exclude_ids=live.keys(),
+        )
+        if not live:
+            return runs
+        from gittrack.core import query
+
+        for item in live.values():
+            run = self.live_run(item)
+            if (
+                (include_deleted or not run.deleted)
+                and (experiments is None or run.experiment_id in experiments)
+                and (expr is None or query.predicate(expr, run))
+            ):
+                runs.append(run)
+        runs = query.sort_runs(runs, orders)
+        return runs if limit is None else runs[:limit]
+
+    def find_by_id(self, run_id: str) -> Run | None:
+        """The run of exactly that id."""
+        live = self.live().get(run_id)
+        if live is not None:
+            return self.live_run(live)
+        found = self.index().get([run_id])
+        return found[0] if found else None
+
+    def experiments(self) -> list[tuple[Experiment, int, int | None]]:
+        """All experiments with the number of their runs and the start of the last, in ms."""
+        live = self.live()
+        rows = {item.id: (item, count, last) for item, count, last in self.index().experiments()}
+        default = Experiment(names.DEFAULT_EXPERIMENT_ID, DEFAULT_EXPERIMENT)
+        rows.setdefault(default.id, (default, 0, None))
+        stored_ids = {run.id for run in self.index().get(list(live))} if live else set()
+        for item in live.values():
+            if item.run_id in stored_ids:
+                continue
+            run = self.live_run(item)
+            fresh = (Experiment(run.experiment_id, run.experiment), 0, None)
+            known, count, last = rows.get(run.experiment_id, fresh)
+            rows[known.id] = (known, count + 1, max(last or 0, run.start_ms))
+        return sorted(rows.values(), key=lambda row: (-(row[2] or 0), row[0].name))
+
+    def find_experiment(self, name: str) -> Experiment | None:
+        """The experiment that has this name now."""
+        for item, _, _ in self.experiments():
+            if item.name == name:
+                return item
+        return None
+
+    def record(self, run_id: str) -> Record | None:
+        """Everything that is written about a run."""
+        live = self.live().get(run_id)
+        record = None if live is None else live.record()
+        if live is None or live.resumes:
+            reader = CatFileReader(self._git)
+            before = stored.read_record(reader, self.tips().values(), run_id)
+            if before is not None:
+                record = before if record is None else join_records(before, record)
+        return record
+
+
+def _record_of(state: journal.State) -> Record:
+    summary: dict[str, MetricSummary] = codec.summarise_rows(state.rows())
+    artifacts = {
+        path: Artifact(path, item.size_bytes, item.mode) for path, item in state.artifacts.items()
+    }
+    source: dict[str, Any] = state.source.get("lines", {}) if state.source else {}
+    return Record(
+        facts=state.facts,
+        params=state.params,
+        notes=state.notes,
+        metrics=summary,
+        artifacts=artifacts,
+        source=source,
+    )
+
+
+def live_points(states: Iterable[journal.State]) -> Iterable[codec.Row]:
+    """The points in journals as rows."""
+    for state in states:
+        yield from state.rows()

@@ -1,0 +1,237 @@
+"""The git program: one place that starts it, with a clean environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from gittrack.errors import GitError, NotARepositoryError
+from gittrack.store.paths import RepoPaths
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+#: What `git rev-parse --local-env-vars` lists, less the variables that carry configuration:
+#: a caller's hook environment must not leak into our calls, its credentials and
+#: safe.directory must.
+_LOCAL_ENV = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+#: `git cat-file` reads requests while it writes answers; as many as fit a pipe are safe at once.
+_REQUESTS_AT_ONCE = 500
+
+
+class Object(NamedTuple):
+    """A git object as it is stored."""
+
+    oid: str
+    type: str
+    data: bytes
+
+
+class Running:
+    """A git process that was started and has not been waited for."""
+
+    def __init__(self, process: Popen[bytes], args: tuple[str, ...]) -> None:
+        self._process = process
+        self._args = args
+
+    def finish(self, *, check: bool = True) -> bytes:
+        """Its whole standard output; GitError if it failed and `check` is set."""
+        out, err = self._process.communicate()
+        if check and self._process.returncode:
+            raise _failure(self._args, self._process.returncode, err)
+        return out
+
+
+class Git:
+    """The git program in one repository."""
+
+    def __init__(self, paths: RepoPaths) -> None:
+        self.git_dir = paths.git_dir
+        self.common_dir = paths.common_dir
+        self.worktree = paths.worktree
+        # GIT_DIR is not set unless the caller set it: naming it would switch off git's own
+        # ownership check (safe.directory).
+        self._cwd = paths.worktree or paths.git_dir
+        self._explicit = paths.explicit
+        self._cat_file: CatFile | None = None
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment that every call gets."""
+        env = {key: value for key, value in os.environ.items() if key not in _LOCAL_ENV}
+        env["GIT_OPTIONAL_LOCKS"] = "0"
+        env["GIT_TERMINAL_PROMPT"] = "0"
+        env["LC_ALL"] = "C"
+        if self._explicit:
+            env["GIT_DIR"] = self.git_dir
+            if self.worktree is not None:
+                env["GIT_WORK_TREE"] = self.worktree
+        if extra:
+            env.update(extra)
+        return env
+
+    def start(
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        stdin: bool = False,
+        cwd: str | None = None,
+    ) -> Popen[bytes]:
+        """Start git with pipes; the caller talks to it and waits for it."""
+        import subprocess
+
+        try:
+            return subprocess.Popen(
+                ("git", *args),
+                cwd=cwd or self._cwd,
+                env=self.environment(env),
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except FileNotFoundError as error:
+            if error.filename != "git":
+                raise NotARepositoryError(
+                    f"the repository at {self._cwd} is gone",
+                    why="its folder no longer exists",
+                    next="cd into an existing folder",
+                ) from None
+            raise GitError(
+                "the git program was not found",
+                why="gittrack records into git through it, and it is not on PATH",
+                next="install git 2.30 or newer",
+            ) from None
+
+    def begin(self, *args: str, env: Mapping[str, str] | None = None) -> Running:
+        """Start git and go on; `finish` gives its output."""
+        return Running(self.start(*args, env=env), args)
+
+    def run(
+        self,
+        *args: str,
+        input: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+        cwd: str | None = None,
+    ) -> bytes:
+        """Run git to its end and give its standard output.
+
+        Raises:
+            GitError: it exited with another code than 0 and `check` is set.
+        """
+        process = self.start(*args, env=env, stdin=input is not None, cwd=cwd)
+        out, err = process.communicate(input)
+        if check and process.returncode:
+            raise _failure(args, process.returncode, err)
+        return out
+
+    def cat_file(self) -> CatFile:
+        """The long-lived object reader of this process (a forked child gets its own)."""
+        reader = self._cat_file
+        if reader is None or not reader.usable():
+            reader = self._cat_file = CatFile(self.start("cat-file", "--batch", stdin=True))
+        return reader
+
+    def close(self) -> None:
+        """End the helper process, if there is one."""
+        if self._cat_file is not None:
+            self._cat_file.close()
+            self._cat_file = None
+
+
+class CatFile:
+    """`git cat-file --batch`, kept open: 30-50 microseconds a request instead of 2 ms a call."""
+
+    def __init__(self, process: Popen[bytes]) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        self._process = process
+        self._requests = process.stdin
+        self._answers = process.stdout
+        self._pid = os.getpid()
+        self._lock = Lock()
+
+    def usable(self) -> bool:
+        """Whether it still runs and belongs to this process, not to one that forked it."""
+        return self._pid == os.getpid() and self._process.poll() is None
+
+    def read(self, spec: str) -> Object | None:
+        """The object that `spec` names (as `git rev-parse` would), or None."""
+        for found in self.read_many((spec,)):
+            return found
+        return None
+
+    def read_many(self, specs: Iterable[str]) -> Iterator[Object | None]:
+        """Like `read` for many; the answers come in the order of the requests."""
+        waiting: list[str] = []
+        for spec in specs:
+            waiting.append(spec)
+            if len(waiting) == _REQUESTS_AT_ONCE:
+                yield from self._ask(waiting)
+                waiting = []
+        if waiting:
+            yield from self._ask(waiting)
+
+    def _ask(self, specs: list[str]) -> list[Object | None]:
+        request = "".join(f"{spec}\n" for spec in specs).encode("utf-8", "surrogateescape")
+        with self._lock:
+            try:
+                self._requests.write(request)
+                self._requests.flush()
+                return [self._answer() for _ in specs]
+            except (BrokenPipeError, EOFError):
+                err = self._process.stderr.read() if self._process.stderr else b""
+                raise _failure(("cat-file",), self._process.poll() or 1, err) from None
+
+    def _answer(self) -> Object | None:
+        head = self._answers.readline()
+        if not head:
+            raise EOFError
+        words = head.rstrip(b"\n").rsplit(b" ", 2)
+        if words[-1] in (b"missing", b"ambiguous", b"submodule") or not words[-1].isdigit():
+            return None
+        data = self._answers.read(int(words[2]) + 1)
+        return Object(words[0].decode(), words[1].decode(), data[:-1])
+
+    def close(self) -> None:
+        """End the process; a copy inherited by fork only forgets it."""
+        if self._pid != os.getpid():
+            self._process.returncode = 0
+            return
+        for pipe in (self._requests, self._answers, self._process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    # The process died with a request in the pipe; there is nothing to save.
+                    continue
+        self._process.wait()
+
+
+def _failure(args: tuple[str, ...], code: int, stderr: bytes) -> GitError | NotARepositoryError:
+    text = stderr.decode("utf-8", "replace").strip()
+    if "dubious ownership" in text:
+        folder = text.partition("'")[2].partition("'")[0]
+        return NotARepositoryError(
+            f"git does not trust the repository at {folder}",
+            why="it belongs to another user of this machine",
+            next=f"git config --global --add safe.directory {folder}",
+        )
+    command = next((arg for arg in args if not arg.startswith("-") and "=" not in arg), "git")
+    last = text.splitlines()[-1] if text else f"exit code {code}"
+    return GitError(f"git {command} failed", why=text if "\n" in text else last)

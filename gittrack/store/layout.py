@@ -1,0 +1,57 @@
+"""The only file that spells refs/gittrack/... or a path inside the store's tree."""
+
+from __future__ import annotations
+
+from gittrack.core import names
+
+#: Readers read every ref below STORE_REFS, writers write STORE_REF.
+STORE_REFS = "refs/gittrack/store/"
+STORE_REF = "refs/gittrack/store/main"
+
+STORE_FILE = "store.yaml"
+RUN_FILE = "run.yaml"
+PARAMS_FILE = "params.yaml"
+NOTES_FILE = "notes.yaml"
+METRICS_FILE = "metrics.yaml"
+METRICS_DIR = "metrics"
+ARTIFACTS_FILE = "artifacts.yaml"
+ARTIFACTS_DIR = "artifacts"
+SOURCE_FILE = "source.yaml"
+DISK_FILE = "disk.yaml"
+WRITERS_DIR = "writers"
+CONFLICTS_DIR = "conflicts"
+EXPERIMENT_FILE = "experiment.yaml"
+
+RUNS_DIR = "runs"
+EXPERIMENTS_DIR = "experiments"
+TOMBSTONES_DIR = "tombstones"
+#: Runs with ids of another tool lie below this folder, by hash.
+FOREIGN_DIR = "x"
+
+
+def run_dir(run_id: str) -> str:
+    """The folder of a run in the store's tree; it follows from the id alone."""
+    if names.is_own_run_id(run_id):
+        month, day, hour = f"{run_id[:4]}-{run_id[4:6]}", run_id[6:8], run_id[9:11]
+        return f"{RUNS_DIR}/{month}/{day}/{hour}/{run_id}"
+    from hashlib import sha256
+
+    digest = sha256(run_id.encode()).hexdigest()
+    return f"{RUNS_DIR}/{FOREIGN_DIR}/{digest[:2]}/{run_id}"
+
+
+def experiment_dir(experiment_id: str) -> str:
+    """The folder of an experiment in the store's tree."""
+    return f"{EXPERIMENTS_DIR}/{experiment_id}"
+
+
+def overlay_dir(overlay_id: str) -> str:
+    """The folder of a source overlay; shared by all runs that ran the same changes."""
+    return f"source/{overlay_id[:2]}/{overlay_id}"
+
+
+def tombstone(kind: str, entity_id: str) -> str:
+    """The path whose presence says that an entity was purged."""
+    from hashlib import sha256
+
+    return f"{TOMBSTONES_DIR}/{kind}/{sha256(entity_id.encode()).hexdigest()[:2]}/{entity_id}"

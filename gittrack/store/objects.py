@@ -1,0 +1,177 @@
+"""Read the objects of a store: blobs, trees, and what differs between two trees.
+
+Two readers satisfy `Reader`. `CatFileReader` speaks to the git program: no import, any
+repository format, 30-50 microseconds an object. `PygitReader` reads in process: 2-3
+microseconds an object, but `import pygit2` costs 100 ms and libgit2 refuses SHA-256 and
+reftable repositories. `bulk_reader` chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from gittrack.core.names import is_safe_entry
+from gittrack.errors import CorruptStoreError
+
+if TYPE_CHECKING:
+    import pygit2
+
+    from gittrack.store.git import Git
+
+_TREE_MODE = "40000"
+#: What a store may hold; symlinks and gitlinks in one are nobody's doing but an attacker's.
+_MODES = (_TREE_MODE, "100644", "100755")
+
+
+class Entry(NamedTuple):
+    """One entry of a tree."""
+
+    mode: str
+    oid: str
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether it names a folder."""
+        return self.mode == _TREE_MODE
+
+
+class Change(NamedTuple):
+    """A path whose entry differs between two trees; None where there is none."""
+
+    path: str
+    old: Entry | None
+    new: Entry | None
+
+
+class Reader(Protocol):
+    """Objects by id."""
+
+    def read_many(self, oids: Iterable[str]) -> Iterator[bytes | None]:
+        """The bytes of each object in order, None for one that is not here."""
+        ...
+
+
+class CatFileReader:
+    """Objects through the git program."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+
+    def read_many(self, oids: Iterable[str]) -> Iterator[bytes | None]:
+        """See Reader."""
+        for found in self._git.cat_file().read_many(oids):
+            yield None if found is None else found.data
+
+
+class PygitReader:
+    """Objects through libgit2, in this process."""
+
+    def __init__(self, repository: pygit2.Repository) -> None:
+        self._repository = repository
+
+    def read_many(self, oids: Iterable[str]) -> Iterator[bytes | None]:
+        """See Reader."""
+        read = self._repository.read
+        for oid in oids:
+            try:
+                yield read(oid)[1]
+            except KeyError:
+                yield None
+
+
+def bulk_reader(git: Git) -> Reader:
+    """The fastest reader for thousands of objects: libgit2 if it accepts the repository."""
+    try:
+        import pygit2
+    except ImportError:
+        return CatFileReader(git)
+    try:
+        return PygitReader(pygit2.Repository(git.git_dir))
+    except (pygit2.GitError, OSError, ValueError):
+        # SHA-256, reftable, an owner that libgit2 does not trust: git itself can still read.
+        return CatFileReader(git)
+
+
+def parse_tree(data: bytes) -> dict[str, Entry]:
+    """The entries of a raw tree object, in its own order.
+
+    Raises:
+        CorruptStoreError: it is cut short, or holds an entry that no store writes.
+    Source: `mode SP name NUL id` repeated, gitformat-pack(5); the length of the ids is what
+        makes the entries fill the object, 20 bytes or 32.
+    """
+    for id_bytes in (20, 32):
+        entries = _parse_tree(data, id_bytes)
+        if entries is not None:
+            return entries
+    raise CorruptStoreError(
+        "a tree of the store is damaged",
+        why="its entries do not follow git's format, or hold a name or mode no store writes",
+        next="git fsck",
+    )
+
+
+def _parse_tree(data: bytes, id_bytes: int) -> dict[str, Entry] | None:
+    entries: dict[str, Entry] = {}
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at)
+        nul = data.find(b"\0", space)
+        after = nul + 1 + id_bytes
+        if space < 0 or nul < 0 or after > len(data):
+            return None
+        mode = data[at:space].decode("ascii", "replace")
+        name = data[space + 1 : nul].decode("utf-8", "surrogateescape")
+        if mode not in _MODES or not is_safe_entry(name):
+            return None
+        entries[name] = Entry(mode, data[nul + 1 : after].hex())
+        at = after
+    return entries
+
+
+def iter_tree_changes(
+    reader: Reader, old: str | None, new: str | None, is_leaf: Callable[[str], bool]
+) -> Iterator[Change]:
+    """What differs between two trees, without looking into subtrees that are equal.
+
+    Args:
+        old: id of a tree, or None for the empty one.
+        new: likewise.
+        is_leaf: whether the folder of that path is reported whole instead of entered.
+    Raises:
+        CorruptStoreError: a tree is damaged or not here.
+    """
+    level: list[tuple[str, str | None, str | None]] = [("", old, new)]
+    while level:
+        wanted = [oid for _, a, b in level for oid in (a, b) if oid is not None]
+        found = iter(list(reader.read_many(wanted)))
+        below: list[tuple[str, str | None, str | None]] = []
+        for path, a, b in level:
+            left = _next_tree(found, path) if a is not None else {}
+            right = _next_tree(found, path) if b is not None else {}
+            for name in left.keys() | right.keys():
+                x, y = left.get(name), right.get(name)
+                if x == y:
+                    continue
+                full = f"{path}/{name}" if path else name
+                enter_x = x.oid if x is not None and x.is_tree and not is_leaf(full) else None
+                enter_y = y.oid if y is not None and y.is_tree and not is_leaf(full) else None
+                if enter_x is not None or enter_y is not None:
+                    below.append((full, enter_x, enter_y))
+                rest_x = x if enter_x is None else None
+                rest_y = y if enter_y is None else None
+                if rest_x is not None or rest_y is not None:
+                    yield Change(full, rest_x, rest_y)
+        level = below
+
+
+def _next_tree(found: Iterator[bytes | None], path: str) -> dict[str, Entry]:
+    data = next(found)
+    if data is None:
+        raise CorruptStoreError(
+            f"the store's folder {path or '/'} is missing",
+            why="its tree object is not in this repository",
+            next="git fsck",
+        )
+    return parse_tree(data)

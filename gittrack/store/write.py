@@ -1,0 +1,186 @@
+"""Write commits onto a store ref: one `git fast-import`, moved by compare-and-swap."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from gittrack.errors import GitError, RefMovedError
+from gittrack.store.git import Git
+
+#: How long a lock that somebody else holds on the ref is waited for.
+_LOCK_PATIENCE_S = 2.0
+#: One lost race costs a few ms; 16 processes that write at once need about as many tries.
+_MAX_TRIES = 200
+
+
+class Person(NamedTuple):
+    """Name and e-mail as they stand in a commit."""
+
+    name: str
+    email: str
+
+
+class Tree(NamedTuple):
+    """The new content of paths: bytes, or None to remove; all else stays as it is."""
+
+    files: dict[str, bytes | None]
+    message: str
+
+
+def commit(
+    git: Git, ref: str, parent: str | None, tree: Tree, who: Person, when_s: int, *, fsync: bool
+) -> str:
+    """Add one commit to a ref that points to `parent`, or does not exist if that is None.
+
+    Objects are packed and, with `fsync`, on disk before the ref moves. fast-import without
+    --force passes the value it read to git's ref transaction, so a ref that moved meanwhile
+    is not overwritten.
+
+    Returns:
+        The id of the new commit.
+    Raises:
+        RefMovedError: the ref no longer points to `parent`.
+        GitError: git could not write, for instance to a full disk.
+    """
+    stamp = f"{_clean(who.name)} <{_clean(who.email)}> {when_s} +0000\n".encode()
+    message = tree.message.encode()
+    chunks = [
+        b"feature done\ncommit %b\nmark :1\n" % ref.encode(),
+        b"author " + stamp,
+        b"committer " + stamp,
+        b"data %d\n%b\n" % (len(message), message),
+    ]
+    if parent is not None:
+        chunks.append(b"from %b\n" % parent.encode())
+    for path in sorted(tree.files):
+        data = tree.files[path]
+        if data is None:
+            chunks.append(b"D %b\n" % path.encode())
+        else:
+            chunks.append(b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(data), data))
+    chunks.append(b"\nget-mark :1\ndone\n")
+    return _import(git, ref, b"".join(chunks), who, fsync=fsync)
+
+
+def _import(git: Git, ref: str, stream: bytes, who: Person, *, fsync: bool) -> str:
+    process = git.start(
+        # Always a pack, never loose objects: a thousand small runs would otherwise make the
+        # user's next `git commit` start collecting garbage.
+        *("-c", "fastimport.unpackLimit=1"),
+        *("-c", f"core.fsync={'all' if fsync else 'none'}"),
+        *("-c", "core.logAllRefUpdates=always"),
+        "fast-import",
+        "--quiet",
+        "--done",
+        "--date-format=raw",
+        f"--export-pack-edges={pack_list(git.common_dir)}",
+        stdin=True,
+        env={
+            "GIT_COMMITTER_NAME": who.name or "gittrack",
+            "GIT_COMMITTER_EMAIL": who.email,
+            # The reflog's message and identity; a missing identity must not stop a run.
+            "GIT_REFLOG_ACTION": "gittrack",
+        },
+    )
+    out, err = process.communicate(stream)
+    text = err.decode("utf-8", "replace").strip()
+    if process.returncode == 0:
+        return out.decode().strip()
+    if "Not updating" in text or "but expected" in text or "reference already exists" in text:
+        raise RefMovedError(f"{ref} moved while a commit was written", why=text)
+    if ".lock': File exists" in text:
+        lock = os.path.join(git.common_dir, *ref.split("/")) + ".lock"
+        raise LockedError(
+            f"{ref} is locked",
+            why=f"another git process is writing it, or one died and left {lock}",
+            next=f"if no git process runs any more: rm '{lock}'",
+        )
+    if "No space left on device" in text:
+        raise GitError(
+            "the runs could not be committed: the disk is full",
+            why=text.splitlines()[0],
+            next="free some space, then: gittrack recover",
+        )
+    raise GitError("the runs could not be committed", why=text or "git fast-import failed")
+
+
+class LockedError(GitError):
+    """The ref's lock file exists; the writer that holds it may be alive or dead."""
+
+
+def update(
+    git: Git,
+    ref: str,
+    plan: Callable[[str | None], Tree | None],
+    who: Person,
+    *,
+    fsync: bool = True,
+    now: Callable[[], float] = time.time,
+) -> str | None:
+    """Commit what `plan` makes of the tip, again and again until nobody came between.
+
+    Args:
+        plan: gets the id of the tip (None: there is no ref yet) and gives what to write, or
+            None when nothing is to be written.
+    Returns:
+        The tip after it: the new commit, or the old one when nothing was written.
+    """
+    import random
+
+    give_up = time.monotonic() + _LOCK_PATIENCE_S
+    for attempt in range(_MAX_TRIES):
+        tip = read_ref(git, ref)
+        tree = plan(tip)
+        if tree is None:
+            return tip
+        try:
+            return commit(git, ref, tip, tree, who, int(now()), fsync=fsync)
+        except LockedError:
+            if time.monotonic() > give_up:
+                raise
+        except RefMovedError:
+            give_up = time.monotonic() + _LOCK_PATIENCE_S
+        time.sleep(random.random() * 0.01 * min(attempt + 1, 10))
+    raise RefMovedError(
+        f"{ref} moved {_MAX_TRIES} times while a commit was written",
+        why="many processes write to this repository at once",
+        next="gittrack recover",
+    )
+
+
+def read_ref(git: Git, ref: str) -> str | None:
+    """The commit that a ref points to, or None if there is no such ref."""
+    found = git.cat_file().read(ref)
+    return None if found is None else found.oid
+
+
+def list_refs(git: Git, prefix: str) -> dict[str, str]:
+    """All refs below a prefix, name to commit."""
+    out = git.run("for-each-ref", "--format=%(objectname) %(refname)", prefix)
+    pairs = (line.split(" ", 1) for line in out.decode().splitlines())
+    return {name: oid for oid, name in pairs}
+
+
+def pack_list(common_dir: str) -> str:
+    """The file in which fast-import notes the packs that it made for us."""
+    folder = os.path.join(common_dir, "gittrack")
+    os.makedirs(folder, exist_ok=True)
+    return os.path.join(folder, "packs")
+
+
+def existing_paths(git: Git, tip: str, paths: Iterable[str]) -> dict[str, bytes]:
+    """The bytes of those files that exist in a commit."""
+    wanted = list(paths)
+    found = git.cat_file().read_many(f"{tip}:{path}" for path in wanted)
+    return {
+        path: item.data
+        for path, item in zip(wanted, found, strict=True)
+        if item is not None and item.type == "blob"
+    }
+
+
+def _clean(text: str) -> str:
+    return "".join(c for c in text if c not in "<>\n\r\0").strip()

@@ -1,0 +1,400 @@
+"""`gittrack.log_metric(...)` over the run that is active now.
+
+Each thread has a stack of runs, as in MLflow; a thread that has started none of its own logs to
+the run that was started last in the process. The process's end, or its death by exception or
+signal, ends every run that is still active.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from gittrack.core.model import FINISHED, KILLED, Metric
+from gittrack.errors import GittrackError, UsageError
+from gittrack.tracking.active import ActiveRun, check_status, outcome, tag_notes
+
+if TYPE_CHECKING:
+    from gittrack.core.model import Run
+    from gittrack.repo import Repo
+    from gittrack.tracking.results import Runs
+
+
+class _Stacks(threading.local):
+    """The active runs of one thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.runs: list[ActiveRun] = []
+
+
+class _Session:
+    """What this process has open: one per process, a forked child gets a fresh one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.repo: Repo | None = None
+        self.where: tuple[Any, ...] = ()
+        self.experiment: str | None = None
+        #: All active runs of all threads, oldest first.
+        self.active: list[ActiveRun] = []
+        self.outcome: tuple[str, int | None] = (FINISHED, None)
+        self.hooked = False
+
+
+_stacks = _Stacks()
+_session = _Session()
+
+
+# -- setting up --------------------------------------------------------------------------
+
+
+def init(path: str | os.PathLike[str] | None = None) -> None:
+    """Record into the repository that holds `path` (default: the current folder).
+
+    Makes the store if there is none. Not required: the first run does what is needed.
+
+    Raises:
+        NotARepositoryError: there is no git repository there.
+    """
+    from gittrack.repo import Repo
+
+    with _session.lock:
+        repo = Repo.find(None if path is None else os.fspath(path))
+        repo.init()
+        if _session.repo is not None:
+            _session.repo.close()
+        _session.repo = repo
+        _session.where = (*_place(), "init")
+
+
+def set_experiment(experiment_name: str) -> Any:
+    """Make this the experiment of the runs that follow; it is made by its first run."""
+    from gittrack.core import names
+    from gittrack.core.model import Experiment
+
+    name = names.check_experiment_name(experiment_name)
+    experiment_id, _ = _repo().experiment_for(name)
+    _session.experiment = name
+    return Experiment(experiment_id, name)
+
+
+def _place() -> tuple[Any, ...]:
+    env = os.environ
+    return (
+        env.get("GITTRACK_REPO"),
+        env.get("GITTRACK_JOURNAL"),
+        env.get("GIT_DIR"),
+    )
+
+
+def _repo() -> Repo:
+    """The repository of this process; found anew when the folder or the variables change."""
+    from gittrack.repo import Repo
+
+    with _session.lock:
+        by_init = _session.where[-1:] == ("init",)
+        where = _session.where if by_init else (*_place(), os.getcwd())
+        if _session.repo is None or where != _session.where:
+            repo = Repo.find()
+            old = _session.repo
+            if old is not None and old.root == repo.root and _session.where[:-1] == where[:-1]:
+                repo = old
+            elif old is not None and not _session.active:
+                old.close()
+            _session.repo, _session.where = repo, where
+        return _session.repo
+
+
+# -- runs --------------------------------------------------------------------------------
+
+
+def start_run(
+    run_name: str | None = None,
+    run_id: str | None = None,
+    experiment: str | None = None,
+    nested: bool = False,
+    tags: Mapping[str, Any] | None = None,
+    description: str | None = None,
+) -> ActiveRun:
+    """Start a run, or with `run_id` go on with an old one.
+
+    Args:
+        run_name: without it the run gets a readable one.
+        run_id: id, or its hex part, of a run to go on with.
+        experiment: without it the one of `set_experiment`, GITTRACK_EXPERIMENT or `default`.
+        nested: allow it inside an active run, which becomes its parent.
+        tags: set at once.
+        description: free text.
+    Returns:
+        The run; use it in `with`, or end it with `end_run`.
+    Raises:
+        UsageError: a run is active already and `nested` is not set.
+        NotARepositoryError: there is no git repository here.
+        JournalError: the disk cannot be written.
+    """
+    stack = _stacks.runs
+    if stack and not nested:
+        raise UsageError(
+            f"run '{stack[-1].name}' is still active",
+            why="a run is started inside another one only on purpose",
+            next="gittrack.end_run() first, or start_run(nested=True)",
+        )
+    repo = _repo()
+    notes: dict[str, Any] = {}
+    if description is not None:
+        notes["description"] = str(description)
+    if tags:
+        notes.update(tag_notes(tags, repo.config))
+    _hook_exit()
+    if run_id is not None:
+        began = repo.resume_run(run_id, name=run_name, notes=notes)
+    else:
+        name = experiment or _session.experiment or repo.config.experiment
+        began = repo.begin_run(
+            run_name or "", name, parent=stack[-1].id if stack else None, notes=notes
+        )
+    run = ActiveRun(began, repo.recorder(), repo.config)
+    stack.append(run)
+    with _session.lock:
+        _session.active.append(run)
+    return run
+
+
+def end_run(status: str = "FINISHED") -> None:
+    """End the active run of this thread; without one nothing happens."""
+    status = check_status(status)
+    stack = _stacks.runs
+    run = stack[-1] if stack else (_session.active[-1] if _session.active else None)
+    if run is not None:
+        leave(run, status, None)
+
+
+def active_run() -> ActiveRun | None:
+    """The run that the functions of this module log to, if there is one."""
+    if _stacks.runs:
+        return _stacks.runs[-1]
+    return _session.active[-1] if _session.active else None
+
+
+def leave(run: ActiveRun, status: str, exit_code: int | None) -> None:
+    """End a run and take it off the stacks."""
+    if run in _stacks.runs:
+        _stacks.runs.remove(run)
+    with _session.lock:
+        if run in _session.active:
+            _session.active.remove(run)
+    run.end(status, exit_code)
+
+
+def _current() -> ActiveRun:
+    if _stacks.runs:
+        return _stacks.runs[-1]
+    if _session.active:
+        return _session.active[-1]
+    return start_run()
+
+
+# -- logging -----------------------------------------------------------------------------
+
+
+def log_param(key: str, value: Any) -> Any:
+    """Record a param of the active run; see `ActiveRun.log_param`."""
+    return _current().log_param(key, value)
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Record several params of the active run."""
+    _current().log_params(params)
+
+
+def log_metric(
+    key: str, value: float, step: int | None = None, timestamp: int | None = None
+) -> None:
+    """Record one point of a metric of the active run; see `ActiveRun.log_metric`."""
+    runs = _stacks.runs
+    run = runs[-1] if runs else _current()
+    run.log_metric(key, value, step, timestamp)
+
+
+def log_metrics(
+    metrics: Mapping[str, float], step: int | None = None, timestamp: int | None = None
+) -> None:
+    """Record one point of each of several metrics of the active run."""
+    runs = _stacks.runs
+    run = runs[-1] if runs else _current()
+    run.log_metrics(metrics, step, timestamp)
+
+
+def set_tag(key: str, value: Any) -> None:
+    """Set a tag of the active run: text that may change."""
+    _current().set_tag(key, value)
+
+
+def set_tags(tags: Mapping[str, Any]) -> None:
+    """Set several tags of the active run."""
+    _current().set_tags(tags)
+
+
+def delete_tag(key: str) -> None:
+    """Remove a tag of the active run."""
+    _current().delete_tag(key)
+
+
+def log_artifact(local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+    """Keep a copy of a file with the active run; see `ActiveRun.log_artifact`."""
+    _current().log_artifact(local_path, artifact_path)
+
+
+def log_artifacts(local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+    """Keep copies of all files of a folder with the active run."""
+    _current().log_artifacts(local_dir, artifact_path)
+
+
+def log_text(text: str, artifact_file: str) -> None:
+    """Keep text as an artifact of the active run."""
+    _current().log_text(text, artifact_file)
+
+
+def log_dict(dictionary: Any, artifact_file: str) -> None:
+    """Keep a mapping or list as a JSON or YAML artifact of the active run."""
+    _current().log_dict(dictionary, artifact_file)
+
+
+# -- reading -----------------------------------------------------------------------------
+
+
+def get_run(run_id: str) -> Run:
+    """The run of that id, hex prefix or unique name, as it is now.
+
+    Raises:
+        RunNotFoundError: none, or several.
+    """
+    return _repo().get_run(run_id)
+
+
+def search_runs(
+    filter_string: str = "",
+    order_by: Sequence[str] | None = None,
+    max_results: int | None = None,
+    experiment_names: Sequence[str] | None = None,
+) -> Runs:
+    """The runs that satisfy a filter, newest first; of all experiments if none is named.
+
+    Raises:
+        QueryError: the filter or the order cannot be understood.
+        ExperimentNotFoundError: there is no experiment of that name.
+    """
+    from gittrack.tracking.results import Runs
+
+    if isinstance(order_by, str):
+        order_by = [order_by]
+    if isinstance(experiment_names, str):
+        experiment_names = [experiment_names]
+    return Runs(_repo().search_runs(filter_string, order_by or (), max_results, experiment_names))
+
+
+def get_metric_history(run_id: str, key: str) -> list[Metric]:
+    """All points of a metric, ordered by step, then time."""
+    return _repo().get_metric_history(run_id, key)
+
+
+def get_artifact(run_id: str, path: str) -> str:
+    """A readable local copy of an artifact; do not write to it."""
+    return _repo().get_artifact(run_id, path)
+
+
+# -- the end of the process --------------------------------------------------------------
+
+
+def _hook_exit() -> None:
+    """See how this process ends: by itself, by exception, by sys.exit or by SIGTERM."""
+    with _session.lock:
+        if _session.hooked:
+            return
+        _session.hooked = True
+    atexit.register(_at_exit)
+    _hook_excepthook()
+    _hook_sys_exit()
+    _hook_sigterm()
+
+
+def _hook_excepthook() -> None:
+    before = sys.excepthook
+
+    def excepthook(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        _session.outcome = outcome(error)
+        before(kind, error, trace)
+
+    sys.excepthook = excepthook
+
+
+def _hook_sys_exit() -> None:
+    # The interpreter shows the exit code of a SystemExit to nobody; who raises it through
+    # sys.exit, exit() or quit() is seen here. In `with` any SystemExit is seen.
+    before = sys.exit
+
+    def exit(code: Any = None, /) -> Any:
+        _session.outcome = outcome(SystemExit(code))
+        before(code)
+
+    sys.exit = exit
+
+
+def _hook_sigterm() -> None:
+    import signal
+
+    if threading.current_thread() is not threading.main_thread():
+        return
+    # Somebody else's handler knows better what SIGTERM means here.
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+    pid = os.getpid()
+
+    def terminated(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == pid:
+            _end_all(KILLED, 128 + number)
+            if _session.repo is not None:
+                _session.repo.close()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def _end_all(status: str, exit_code: int | None) -> None:
+    for run in reversed(list(_session.active)):
+        leave(run, status, exit_code)
+
+
+def _at_exit() -> None:
+    _end_all(*_session.outcome)
+    repo = _session.repo
+    if repo is not None:
+        try:
+            repo.close()
+        except (GittrackError, OSError) as error:
+            from gittrack.repo import warn
+
+            warn(f"not everything was committed: {error}; next: gittrack recover")
+
+
+def _after_fork() -> None:
+    # The child may log to the parent's active runs, but only the parent ends them.
+    global _session
+    old, _session = _session, _Session()
+    _session.experiment = old.experiment
+    _session.hooked = old.hooked
+    for run in {*old.active, *_stacks.runs}:
+        run.continue_in_fork()
+    if not _stacks.runs and old.active:
+        _stacks.runs.append(old.active[-1])
+
+
+os.register_at_fork(after_in_child=_after_fork)
