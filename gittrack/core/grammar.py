@@ -27,6 +27,7 @@ from gittrack.errors import QueryError
 MAX_DEPTH = 50
 MAX_CONDITIONS = 1_000
 MAX_LIST = 10_000
+MAX_ORDERS = 20
 
 _COMMIT = Field("attribute", "commit")
 _STATUS = Field("attribute", "status")
@@ -428,8 +429,10 @@ class Parser:
         )
 
     def orders(self) -> list[Order]:
-        orders = []
+        orders: list[Order] = []
         while True:
+            if len(orders) == MAX_ORDERS:
+                raise self.error(self.peek().start, f"at most {MAX_ORDERS} fields to order by")
             orders.append(self.order())
             if not self.takes_mark(","):
                 break
