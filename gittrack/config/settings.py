@@ -1,0 +1,227 @@
+"""The table of settings, and how their values are written.
+
+A new setting is a new entry here and a new field of `Config`, which a test holds together.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+Value = bool | int | float | str | tuple[str, ...]
+
+_ALLOWED = {
+    "flag": "true or false",
+    "count": "a whole number",
+    "bytes": "a whole number of bytes; 10k, 10m and 1g count in steps of 1024",
+    "seconds": "a number of seconds",
+    "text": "text on one line",
+    "globs": "a list of file patterns",
+    "patterns": "a list of regular expressions",
+}
+#: The kinds whose value is a tuple of texts.
+LISTS = ("globs", "patterns")
+
+
+class Setting(NamedTuple):
+    """One setting: what it is called, what it may be, and why anybody would change it.
+
+    `least` is the smallest number allowed. A setting that is not `shared` may name a place on
+    this machine, so a file that came with somebody's repository must not choose it.
+    """
+
+    name: str
+    kind: str
+    default: Value
+    meaning: str
+    reason: str
+    least: float = 0
+    shared: bool = True
+
+    @property
+    def field(self) -> str:
+        """The attribute of `Config`: `source.max_bytes` is `source_max_bytes`."""
+        return self.name.replace(".", "_")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return "GITTRACK_" + self.field.upper()
+
+    @property
+    def git_key(self) -> str:
+        """The key for `git config`, whose variables cannot hold `_`: `gittrack.source.maxBytes`."""
+        group, _, last = self.name.rpartition(".")
+        head, *rest = last.split("_")
+        camel = head + "".join(word.capitalize() for word in rest)
+        return f"gittrack.{group}.{camel}" if group else f"gittrack.{camel}"
+
+    @property
+    def allowed(self) -> str:
+        """What a value must look like, in words."""
+        text = _ALLOWED[self.kind]
+        return f"{text}, at least {render_value(self.least)}" if self.least else text
+
+
+class Variable(NamedTuple):
+    """A setting that only the environment can hold, because it is needed to find the rest."""
+
+    name: str
+    meaning: str
+    reason: str
+
+
+SETTINGS = (
+    Setting(
+        "experiment",
+        "text",
+        "default",
+        "The experiment of runs that name none.",
+        "this repository, or this job, has one experiment that everything belongs to",
+    ),
+    Setting(
+        "source.capture",
+        "flag",
+        True,
+        "Record with every run the files that differ from its commit.",
+        "code may not leave this machine; runs of a dirty tree then cannot be rebuilt",
+    ),
+    Setting(
+        "source.untracked",
+        "globs",
+        (),
+        "Untracked files to record as well; tracked files always are.",
+        "runs read files that nobody adds to git, such as conf/local/*.yaml",
+    ),
+    Setting(
+        "source.max_bytes",
+        "bytes",
+        1_000_000,
+        "The most that the recorded files of one run may take together.",
+        "large notebooks or generated code push runs over the cap",
+    ),
+    Setting(
+        "source.withhold",
+        "globs",
+        (),
+        "Files never to record, besides .env files and those in which a secret is found.",
+        "files with personal data or licence keys lie in the worktree",
+    ),
+    Setting(
+        "redact.allow",
+        "patterns",
+        (),
+        "What matches one of these whole is no secret and is recorded as it is.",
+        "a harmless value, such as a tokenizer's name, is taken for a secret",
+    ),
+    Setting(
+        "artifacts.max_file_bytes",
+        "bytes",
+        100_000,
+        "The largest artifact that is stored in git; a larger one is noted and left out.",
+        "plots or reports are slightly larger, and the repository may grow by them",
+    ),
+    Setting(
+        "artifacts.max_run_bytes",
+        "bytes",
+        1_000_000,
+        "The most that the artifacts of one run may take in git together.",
+        "runs make many small files",
+    ),
+    Setting(
+        "params.max_bytes",
+        "bytes",
+        1_048_576,
+        "The largest value of one param, as text.",
+        "whole configurations are logged as one param, or must be kept from it",
+    ),
+    Setting(
+        "seal.delay_s",
+        "seconds",
+        0.5,
+        "How long an ended run waits for others to share its commit.",
+        "many short runs end one after another (more), or each must be seen at once (0)",
+    ),
+    Setting(
+        "seal.fsync",
+        "flag",
+        True,
+        "Have the disk confirm a commit before its journal is removed.",
+        "the disk is slow and losing the last runs to a power cut is acceptable",
+    ),
+    Setting(
+        "journal.heartbeat_s",
+        "seconds",
+        60.0,
+        "How often a running run shows other hosts that it is alive.",
+        "the network disk is slow, or lost runs must be seen sooner",
+        least=1,
+    ),
+    Setting(
+        "journal.lost_after_s",
+        "seconds",
+        600.0,
+        "The silence after which another host's run is shown as lost.",
+        "hosts that share this checkout pause for long, or have clocks far apart",
+        least=2,
+    ),
+    Setting(
+        "journal.keep_days",
+        "count",
+        7,
+        "The silence after which another host's journal is recovered here.",
+        "jobs may be suspended for weeks (more), or crash often and never return (less)",
+        least=1,
+    ),
+    Setting(
+        "store.max_packs",
+        "count",
+        20,
+        "How many small packs of ours git may hold before they are joined into one.",
+        "joining them takes too long while many runs are recorded; git tidies at 50",
+        least=1,
+    ),
+    Setting(
+        "index.dir",
+        "text",
+        "",
+        "Where the search index lies; empty: in the git directory, shared by its worktrees.",
+        "the repository is on a network disk, where SQLite's locks are slow or broken",
+        shared=False,
+    ),
+)
+
+VARIABLES = (
+    Variable(
+        "GITTRACK_REPO",
+        "Record into the repository at this path, wherever the code is.",
+        "the code runs in a container that has no .git, or a read-only one",
+    ),
+    Variable(
+        "GITTRACK_JOURNAL",
+        "Write runs to this directory only; `gittrack recover DIR` takes them in later.",
+        "no repository can be written to while the job runs",
+    ),
+)
+
+
+def render_value(value: Value) -> str:
+    """A value as `.gittrack.yaml` spells it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z0-9_/][A-Za-z0-9_./-]*", value) and value.lower() != "null"
+        return value if plain else _quote(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_quote(item) for item in value) + "]"
+    # `60` reads better than `60.0`, and means the same number of seconds.
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _quote(text: str) -> str:
+    """A YAML double-quoted scalar that is safe to print."""
+    import json
+
+    quoted = json.dumps(text, ensure_ascii=False)
+    # Not JSON's escapes: to YAML a surrogate pair is two characters.
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
