@@ -186,8 +186,13 @@ class _Key:
 class RunJournal:
     """The append-only file of one writer of one run."""
 
-    def __init__(self, journal_dir: str, run_id: str, owner: Owner) -> None:
+    def __init__(
+        self, journal_dir: str, run_id: str, owner: Owner, *, resumes: bool = False
+    ) -> None:
         """Create the file.
+
+        A process that goes on with a run which it ended itself may find the old file still
+        there, about to be sealed and removed; `resumes` gives the new one a name of its own.
 
         Raises:
             JournalError: it cannot be created.
@@ -205,13 +210,13 @@ class RunJournal:
         #: Called once with the error when the disk refuses a write.
         self.on_trouble: Callable[[OSError], None] | None = None
         self._reopen: Callable[[], tuple[Owner, dict[str, Any]]] | None = None
-        self._open(owner)
+        self._open(f"{owner.writer}-{os.urandom(2).hex()}" if resumes else owner.writer)
 
-    def _open(self, owner: Owner) -> None:
-        self.writer = owner.writer
-        path = os.path.join(self.folder, owner.writer + _LOG)
-        self._files = os.path.join(self.folder, owner.writer + _FILES)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    def _open(self, writer: str) -> None:
+        self.writer = writer
+        path = os.path.join(self.folder, writer + _LOG)
+        self._files = os.path.join(self.folder, writer + _FILES)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             try:
                 self._fd = os.open(path, flags, 0o666)
@@ -394,7 +399,7 @@ class RunJournal:
         reopen, self._reopen = self._reopen, None
         assert reopen is not None
         owner, header = reopen()
-        self._open(owner)
+        self._open(owner.writer)
         self._write(_record("J", header))
         self._write(data)
 
@@ -454,6 +459,11 @@ class State:
         self.points: dict[int, list[tuple[int, int, str]]] = {}
         self.damaged = 0
         self.size_bytes = 0
+
+    @property
+    def owner(self) -> str:
+        """The process that wrote it, as named in `.alive`."""
+        return self.writer.partition("-")[0]
 
     @property
     def resumes(self) -> bool:

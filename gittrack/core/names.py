@@ -215,9 +215,7 @@ def _hidden_positions(name: str, raw: bytes) -> set[int]:
 
 def decode_segment(text: str) -> str:
     """The name behind `encode_segment`; of a cut one, what is left of it."""
-    raw = re.sub(
-        rb"%([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), text.encode("utf-8")
-    )
+    raw = re.sub(rb"%([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), text.encode("utf-8"))
     return raw.decode("utf-8", "surrogateescape")
 
 

@@ -125,7 +125,9 @@ class Repo:
         """All of git's configuration that applies here, key to values."""
         if self._git_config is None:
             self._git_config = {}
-            for item in self._git.run("config", "-z", "--list").decode("utf-8", "replace").split("\0"):
+            for item in (
+                self._git.run("config", "-z", "--list").decode("utf-8", "replace").split("\0")
+            ):
                 key, _, value = item.partition("\n")
                 if key:
                     self._git_config.setdefault(key, []).append(value)

@@ -49,7 +49,9 @@ class RunReader:
         if self._live is not None:
             found |= {f"{layout.ARTIFACTS_DIR}/{path}" for path in self._live.artifact_data}
         for tip in self._tips:
-            out = self._git.run("ls-tree", "-r", "-z", "--name-only", f"{tip}:{self._folder}", check=False)
+            out = self._git.run(
+                "ls-tree", "-r", "-z", "--name-only", f"{tip}:{self._folder}", check=False
+            )
             found.update(name for name in out.decode("utf-8", "replace").split("\0") if name)
         return sorted(found)
 

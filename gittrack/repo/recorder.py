@@ -166,16 +166,14 @@ class Recorder:
         }
         facts = {key: value for key, value in facts.items() if value not in (None, "", [])}
         owner = self._owner()
-        log = journal.RunJournal(self._dir, run_id, owner)
+        log = journal.RunJournal(self._dir, run_id, owner, resumes=True)
         header = self._header(run_id, owner, resumes=True, writer_facts=facts)
         log.begin([("J", header)])
         log.resume(next_steps, clock)
         if notes:
             log.stamp(notes)
         self._start_keeper()
-        return Began(
-            run_id, name, *experiment, start_ms, log, author, resumed=True, params=params
-        )
+        return Began(run_id, name, *experiment, start_ms, log, author, resumed=True, params=params)
 
     def _owner(self) -> journal.Owner:
         return journal.own(self._dir, process.host_name(), process.boot_id())
@@ -190,9 +188,7 @@ class Recorder:
             owner = self._owner()
             now = codec.format_time(time.time_ns() // 1_000_000)
             facts = {"host": process.host_name(), "start": now}
-            header = self._header(
-                log.run_id, owner, resumes=True, joins=True, writer_facts=facts
-            )
+            header = self._header(log.run_id, owner, resumes=True, joins=True, writer_facts=facts)
             return owner, header
 
         log.leave_to_parent(reopen)
@@ -292,14 +288,20 @@ class Recorder:
             if self._code is not None:
                 self._code = self._code._replace(fingerprint=code.fingerprint)
             return
-        lines = {**encode_source(code.source), "commit": code.source.commit, "tree": code.source.tree}
+        lines = {
+            **encode_source(code.source),
+            "commit": code.source.commit,
+            "tree": code.source.tree,
+        }
         overlay = []
         for path, data in code.overlay.items():
             staged = log.stage(data, len(data))
             assert staged is not None
             overlay.append([path, staged[0]])
         log.append("D", {"lines": lines, "overlay": overlay})
-        text = "the code on disk changed after this process had started; disk.yaml has the new state"
+        text = (
+            "the code on disk changed after this process had started; disk.yaml has the new state"
+        )
         notes[_warning_key(text)] = text
 
     # -- end -----------------------------------------------------------------------------
@@ -361,7 +363,9 @@ class Recorder:
         try:
             self.flush()
         except (GittrackError, OSError) as error:
-            self._warn(f"ended runs were not committed yet: {_short(error)}; next: gittrack recover")
+            self._warn(
+                f"ended runs were not committed yet: {_short(error)}; next: gittrack recover"
+            )
         else:
             if not any(journal.list_runs(self._dir)):
                 journal.disown(self._dir)

@@ -63,7 +63,7 @@ def recover(
             if not names.is_run_id(run_id):
                 continue
             for state in journal.read_run(journal_dir, run_id):
-                writer = state.writer
+                writer = state.owner
                 if writer not in dead and writer not in alive:
                     judgement = journal.judge(
                         journal_dir,
@@ -79,7 +79,7 @@ def recover(
                         alive[writer] = judgement.state
                 if writer in dead:
                     # Read again: it may have grown before its writer died.
-                    again = journal.read_journal(state.folder, run_id, writer)
+                    again = journal.read_journal(state.folder, run_id, state.writer)
                     if again is not None:
                         taken.append(again)
                 elif not state.end:
@@ -130,12 +130,10 @@ def _mark_killed(state: journal.State) -> None:
     state.end = {"status": KILLED, "end": codec.format_time(last_ms)}
 
 
-def _tidy(
-    journal_dir: str, config: Config, boot: str, dead: dict[str, journal.Judgement]
-) -> None:
+def _tidy(journal_dir: str, config: Config, boot: str, dead: dict[str, journal.Judgement]) -> None:
     """Take away the `.alive` files of dead processes that have no journal left."""
     in_use = {
-        state.writer
+        state.owner
         for run_id in journal.list_runs(journal_dir)
         for state in journal.read_run(journal_dir, run_id)
     }

@@ -261,9 +261,7 @@ def read_run_files(git: Git, spec: str) -> tuple[dict[str, bytes], set[str]]:
     entries = parse_tree(tree.data)
     small = [name for name, entry in entries.items() if not entry.is_tree]
     found = cat_file.read_many(entries[name].oid for name in small)
-    files = {
-        name: item.data for name, item in zip(small, found, strict=True) if item is not None
-    }
+    files = {name: item.data for name, item in zip(small, found, strict=True) if item is not None}
     metrics = entries.get(layout.METRICS_DIR)
     listing = cat_file.read(metrics.oid) if metrics is not None else None
     return files, set(parse_tree(listing.data)) if listing is not None else set()

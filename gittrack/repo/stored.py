@@ -43,9 +43,7 @@ def is_leaf(path: str) -> bool:
     return parts[0] != layout.TOMBSTONES_DIR
 
 
-def find_changes(
-    reader: Reader, old: Mapping[str, str], new: Mapping[str, str]
-) -> Changes:
+def find_changes(reader: Reader, old: Mapping[str, str], new: Mapping[str, str]) -> Changes:
     """The runs and experiments that differ between two sets of tips.
 
     Args:
@@ -92,9 +90,7 @@ def find_changes(
     return Changes(runs, gone, experiments)
 
 
-def read_experiments(
-    reader: Reader, changed: Mapping[str, Entry | None]
-) -> Iterator[Experiment]:
+def read_experiments(reader: Reader, changed: Mapping[str, Entry | None]) -> Iterator[Experiment]:
     """The experiments behind those entries; a damaged one goes by its id."""
     for experiment_id, entry in changed.items():
         if entry is None or not entry.is_tree:
@@ -192,9 +188,7 @@ def _files_in(
         trees.append({} if data is None else _parse_or_empty(data))
     metrics = [tree.get(layout.METRICS_DIR) for tree in trees]
     listed = reader.read_many(entry.oid for entry in metrics if entry is not None)
-    segments = [
-        {} if entry is None else _parse_or_empty(next(listed) or b"") for entry in metrics
-    ]
+    segments = [{} if entry is None else _parse_or_empty(next(listed) or b"") for entry in metrics]
     # A file called conflicts/x is of interest by its name alone, in `conflicts`.
     wanted = [
         [(name, entry.oid) for name, entry in tree.items() if not entry.is_tree] for tree in trees

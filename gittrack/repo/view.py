@@ -61,9 +61,7 @@ class View:
     a run that is sealed meanwhile is seen in one of the two.
     """
 
-    def __init__(
-        self, git: Git, journal_dirs: Sequence[str], config: Config, boot: str
-    ) -> None:
+    def __init__(self, git: Git, journal_dirs: Sequence[str], config: Config, boot: str) -> None:
         self._git = git
         self._dirs = journal_dirs
         self._config = config
@@ -161,11 +159,11 @@ class View:
         for state in states:
             if state.end or state.joins:
                 continue
-            key = (folder, state.writer)
+            key = (folder, state.owner)
             if key not in judged:
                 judgement = journal.judge(
                     folder,
-                    state.writer,
+                    state.owner,
                     boot=self._boot,
                     lost_after_s=self._config.journal_lost_after_s,
                     keep_s=self._config.journal_keep_days * 86400,

@@ -193,7 +193,9 @@ class ActiveRun:
 
     # -- artifacts -----------------------------------------------------------------------
 
-    def log_artifact(self, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
+    def log_artifact(
+        self, local_path: str | os.PathLike[str], artifact_path: str | None = None
+    ) -> None:
         """Keep a copy of a file, or of all files in a folder, with the run.
 
         Args:

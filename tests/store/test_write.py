@@ -236,5 +236,3 @@ def test_all_refs_below_a_prefix_are_listed(repo: GitRepo) -> None:
         REF: tip,
     }
     git.close()
-
-
