@@ -101,7 +101,7 @@ def _new_owner(journal_dir: str, host: str, boot: str) -> Owner:
     facts = {"host": host, "boot": boot, "pid": os.getpid(), "locks": locks}
     try:
         os.write(fd, json.dumps(facts).encode() + b"\n")
-        os.rename(temporary, path)
+        os.replace(temporary, path)
     except OSError as error:
         os.close(fd)
         raise _cannot_write(journal_dir, error) from error

@@ -275,7 +275,7 @@ def flatten_params(params: Mapping[Any, Any], prefix: str = "") -> dict[str, Par
 def to_param(value: Any) -> ParamValue:
     """A param's value as a plain type: number, boolean, text, null or list of such."""
     if value is None or value.__class__ in (str, int, float, bool):
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(value, bool):
         return bool(value)
     # Enums that are also str or int keep what they print as.

@@ -6,10 +6,10 @@ about a file, a clock or git; `core.codec` turns it into bytes and back.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Union
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-Scalar = Union[str, int, float, bool, None]
-ParamValue = Union[str, int, float, bool, None, list[Any]]
+ParamValue = str | int | float | bool | None | list[Any]
 
 RUNNING = "running"
 FINISHED = "finished"
@@ -52,7 +52,7 @@ class MetricSummary(NamedTuple):
     last_time_ms: int
     min: float
     max: float
-    count: int
+    count: int  # type: ignore[assignment]  # the field's name on the ref; tuple.count is unused
 
 
 class Artifact(NamedTuple):

@@ -8,13 +8,16 @@ ruamel.yaml, which is complete and a thousand times slower.
 from __future__ import annotations
 
 import json
+import json.decoder
 import math
 import re
-from collections.abc import Mapping
-from json.decoder import scanstring
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gittrack.errors import CorruptStoreError
+
+#: The C parser of a JSON string: text, where it begins -> value, where it ends.
+scanstring: Callable[[str, int, bool], tuple[str, int]] = vars(json.decoder)["scanstring"]
 
 #: A file of the store that is larger, deeper or longer is not one of ours.
 MAX_BYTES = 64_000_000

@@ -241,9 +241,14 @@ class Repo:
         experiment_id = names.experiment_id(name)
         tip = read_ref(self._git, layout.STORE_REF)
         folder = f"{tip}:{layout.experiment_dir(experiment_id)}"
-        if tip is not None and self._git.cat_file().read(f"{folder}/{layout.NOTES_FILE}") is None:
-            if self._git.cat_file().read(f"{folder}/{layout.EXPERIMENT_FILE}") is not None:
-                return experiment_id, name
+        read = self._git.cat_file().read
+        if (
+            tip is not None
+            and read(f"{folder}/{layout.EXPERIMENT_FILE}") is not None
+            # Without notes it has never been renamed.
+            and read(f"{folder}/{layout.NOTES_FILE}") is None
+        ):
+            return experiment_id, name
         known = self.view.find_experiment(name)
         if known is not None:
             return known.id, name

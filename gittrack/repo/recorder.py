@@ -13,17 +13,16 @@ from gittrack import journal
 from gittrack.capture import process, redact
 from gittrack.config import Config
 from gittrack.core import codec, names
-from gittrack.core.model import DEFAULT_EXPERIMENT, Source
+from gittrack.core.model import Source
 from gittrack.core.record import encode_source
-from gittrack.errors import GittrackError, SourceError
+from gittrack.errors import GittrackError
 from gittrack.repo.seal import Sealing, seal
-from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.packs import join_small_packs
 from gittrack.store.write import Person
 
 if TYPE_CHECKING:
-    from gittrack.store.source import Head
+    from gittrack.store.source import Head, Snapshot
 
 
 class Began(NamedTuple):
@@ -238,7 +237,7 @@ class Recorder:
             facts["redacted"] = hidden
         return _Code(facts, found, overlay, tuple(warnings), fingerprint)
 
-    def _snapshot(self, git: Git, head: Head) -> Any:
+    def _snapshot(self, git: Git, head: Head) -> Snapshot:
         import tempfile
 
         from gittrack.store import source as source_room

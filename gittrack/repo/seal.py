@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gittrack import journal
 from gittrack.core import codec, join, names
 from gittrack.core.headline import headline
-from gittrack.core.model import DEFAULT_EXPERIMENT, MetricSummary, Stamp
+from gittrack.core.model import DEFAULT_EXPERIMENT, Metric, MetricSummary, Stamp
 from gittrack.core.record import warning_key
 from gittrack.errors import CorruptStoreError, StoreFormatError
 from gittrack.store import layout
@@ -282,7 +282,7 @@ def fold_segments(
 ) -> dict[str, MetricSummary]:
     """What the points of a run come to, read from its segments."""
     specs = [f"{tip}:{folder}/{layout.METRICS_DIR}/{name}" for name in sorted(segments)]
-    points = set()
+    points: set[Metric] = set()
     for item in git.cat_file().read_many(specs):
         if item is not None:
             points.update(codec.decode_points(item.data))

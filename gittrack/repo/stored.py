@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gittrack.core import codec
-from gittrack.core.model import LOST, Experiment, MetricSummary, Run
+from gittrack.core.model import LOST, Experiment, Metric, MetricSummary, Run
 from gittrack.core.record import Record, decode_record, join_records, to_run
 from gittrack.errors import CorruptStoreError, GittrackError
 from gittrack.store import layout
@@ -166,7 +166,7 @@ def _record(
         )
 
     def fold() -> dict[str, MetricSummary]:
-        points = set()
+        points: set[Metric] = set()
         for data in reader.read_many(entry.oid for entry in segments.values()):
             if data is not None:
                 points.update(codec.decode_points(data))
@@ -196,7 +196,9 @@ def _files_in(
     blobs = reader.read_many(oid for files in wanted for _, oid in files)
     result = []
     for tree, files, entries in zip(trees, wanted, segments, strict=True):
-        read = {name: data for (name, _), data in zip(files, blobs) if data is not None}
+        read = {
+            name: data for (name, _), data in zip(files, blobs, strict=False) if data is not None
+        }
         conflicts = tree.get(layout.CONFLICTS_DIR)
         if conflicts is not None:
             for data in reader.read_many((conflicts.oid,)):

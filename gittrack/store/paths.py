@@ -44,7 +44,7 @@ def find_paths(start: str | None, environ: Mapping[str, str]) -> RepoPaths:
         if parent == folder:
             raise NotARepositoryError(
                 f"there is no git repository in {here}",
-                why="gittrack keeps runs in the repository that holds the code; neither this folder "
+                why="runs are kept in the repository that holds the code, and neither this folder "
                 "nor one above it is one",
                 next="git init",
             )
