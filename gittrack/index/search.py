@@ -237,6 +237,9 @@ class _Compiler:
 
     def text(self, column: str, op: str, literal: Literal) -> str:
         if op.endswith("like"):
+            prefix = str(literal)[:-1]
+            if op == "like" and literal == prefix + "%" and not set(prefix) & set("%_\0"):
+                return f"(substr({column}, 1, {len(prefix)}) = {self.value(prefix)})"
             negation = "NOT " if op.startswith("not") else ""
             return (
                 f"({negation}gt_like({self.value(literal)}, {column}, {int(op.endswith('ilike'))}))"
