@@ -250,7 +250,7 @@ class Index:
                     raise
                 db.execute("COMMIT")
             except sqlite3.DatabaseError as error:
-                if self.path is None or not _is_the_files(error):
+                if self.path is None or not _is_the_files(error, db):
                     raise
                 self._lose(error)
                 raise IndexLostError("the index had to be rebuilt", why=str(error)) from error
@@ -425,8 +425,17 @@ def _decoded(body: str | None, experiment: str | None) -> Run:
         raise sqlite3.DatabaseError("a run in the index cannot be read") from error
 
 
-def _is_the_files(error: sqlite3.DatabaseError) -> bool:
+def _is_the_files(error: sqlite3.DatabaseError, db: sqlite3.Connection) -> bool:
     """Whether an error tells of the file, not of a mistake of ours."""
     import sqlite3
 
-    return not isinstance(error, (sqlite3.ProgrammingError, sqlite3.DataError))
+    from gittrack.index import schema
+
+    if isinstance(error, (sqlite3.ProgrammingError, sqlite3.DataError)):
+        return False
+    if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR:
+        return True
+    try:
+        return schema.version(db) != schema.VERSION
+    except sqlite3.DatabaseError:
+        return True

@@ -66,9 +66,9 @@ def connect(path: str | None) -> sqlite3.Connection:
         # A first fill must not spill pages: that takes the exclusive lock from the readers.
         db.execute("PRAGMA cache_size=-131072")
         db.create_function("gt_like", 3, _like, deterministic=True)
-        if _version(db) != VERSION:
+        if version(db) != VERSION:
             db.execute("BEGIN EXCLUSIVE")
-            if _version(db) != VERSION:
+            if version(db) != VERSION:
                 create(db)
             db.execute("COMMIT")
     except BaseException:
@@ -96,7 +96,8 @@ def remove(path: str) -> None:
             os.unlink(name)
 
 
-def _version(db: sqlite3.Connection) -> int:
+def version(db: sqlite3.Connection) -> int:
+    """What the file says its version is."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 

@@ -107,7 +107,7 @@ class _Compiler:
 
     def statement(self, orders: Sequence[Order], limit: int | None) -> Statement:
         by = ", ".join(term for order in orders for term in self.order(order))
-        where = " AND ".join(self.where) or "1"
+        where = _chain(self.where, "AND", "1")
         tail = "" if limit is None else f" LIMIT {self.value(fit(max(0, limit)))}"
         sql = (
             f"SELECT r.n, r.experiment FROM run r {' '.join(self.joins)} "
