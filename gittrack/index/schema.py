@@ -19,6 +19,7 @@ VERSION = 0x67740000 + 1
 #: How long another process may keep us waiting before we go on without the file.
 BUSY_S = 10.0
 
+_BY_KEY = "PRIMARY KEY (key, run)) WITHOUT ROWID"
 _RUN_COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
 
 # Columns of values have no type, so SQLite converts nothing: 1, 1.0 and '1' stay what they are.
@@ -31,9 +32,9 @@ SCHEMA = (
     "CREATE TABLE key (n INTEGER PRIMARY KEY, kind, text, UNIQUE (kind, text))",
     f"CREATE TABLE run (n INTEGER PRIMARY KEY, {_RUN_COLUMNS})",
     "CREATE TABLE body (n INTEGER PRIMARY KEY, json)",
-    "CREATE TABLE metric (key INT, run INT, last, min, max, count, PRIMARY KEY (key, run)) WITHOUT ROWID",
-    "CREATE TABLE param (key INT, run INT, kind, number, text, PRIMARY KEY (key, run)) WITHOUT ROWID",
-    "CREATE TABLE tag (key INT, run INT, text, PRIMARY KEY (key, run)) WITHOUT ROWID",
+    f"CREATE TABLE metric (key INT, run INT, last, min, max, count, {_BY_KEY}",
+    f"CREATE TABLE param (key INT, run INT, kind, number, text, {_BY_KEY}",
+    f"CREATE TABLE tag (key INT, run INT, text, {_BY_KEY}",
     "CREATE UNIQUE INDEX run_by_id ON run (run_id)",
     "CREATE INDEX run_by_short_id ON run (short_id)",
     "CREATE INDEX run_by_name ON run (run_name)",
@@ -65,9 +66,9 @@ def connect(path: str | None) -> sqlite3.Connection:
         # A first fill must not spill pages: that takes the exclusive lock from the readers.
         db.execute("PRAGMA cache_size=-131072")
         db.create_function("gt_like", 3, _like, deterministic=True)
-        if _version(db) != VERSION:
+        if version(db) != VERSION:
             db.execute("BEGIN EXCLUSIVE")
-            if _version(db) != VERSION:
+            if version(db) != VERSION:
                 create(db)
             db.execute("COMMIT")
     except BaseException:
@@ -95,7 +96,8 @@ def remove(path: str) -> None:
             os.unlink(name)
 
 
-def _version(db: sqlite3.Connection) -> int:
+def version(db: sqlite3.Connection) -> int:
+    """What the file says its version is."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 

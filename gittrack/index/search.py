@@ -107,7 +107,7 @@ class _Compiler:
 
     def statement(self, orders: Sequence[Order], limit: int | None) -> Statement:
         by = ", ".join(term for order in orders for term in self.order(order))
-        where = " AND ".join(self.where) or "1"
+        where = _chain(self.where, "AND", "1")
         tail = "" if limit is None else f" LIMIT {self.value(fit(max(0, limit)))}"
         sql = (
             f"SELECT r.n, r.experiment FROM run r {' '.join(self.joins)} "
@@ -237,6 +237,9 @@ class _Compiler:
 
     def text(self, column: str, op: str, literal: Literal) -> str:
         if op.endswith("like"):
+            prefix = str(literal)[:-1]
+            if op == "like" and literal == prefix + "%" and not set(prefix) & set("%_\0"):
+                return f"(substr({column}, 1, {len(prefix)}) = {self.value(prefix)})"
             negation = "NOT " if op.startswith("not") else ""
             return (
                 f"({negation}gt_like({self.value(literal)}, {column}, {int(op.endswith('ilike'))}))"

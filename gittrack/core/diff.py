@@ -1,0 +1,268 @@
+"""What differs between two runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gittrack.core.model import MetricSummary, Run, Source
+
+ADDED = "added"
+REMOVED = "removed"
+CHANGED = "changed"
+#: Something differs here or nothing does: the values at hand cannot tell.
+MAYBE = "maybe"
+
+
+class Change(NamedTuple):
+    """One key whose values differ; None on the side that lacks it.
+
+    `kind` tells a key that is missing from one whose value is null.
+    """
+
+    key: str
+    kind: str  # added | removed | changed
+    a: Any
+    b: Any
+
+
+class MetricChange(NamedTuple):
+    """A metric whose last value differs.
+
+    `absolute` is b - a, and `relative` is that over |a| (0.5 is half more). They are None
+    where they say nothing: one side lacks the metric, is NaN or infinite, or `a` is 0.
+    """
+
+    key: str
+    kind: str  # added | removed | changed
+    a: MetricSummary | None
+    b: MetricSummary | None
+    absolute: float | None
+    relative: float | None
+
+
+class FileChange(NamedTuple):
+    """A path of the source; `maybe` when only the files themselves could tell.
+
+    A path that one side changed is `changed` even if its base lacks it: a record lists what
+    differs from the base, not what the base holds.
+    """
+
+    path: str
+    kind: str  # added | removed | changed | maybe
+
+
+class SourceDiff(NamedTuple):
+    """How the code of two runs differs.
+
+    `same` is None when it is not known. `files` are paths whose state differs, or may: with the
+    same base they are all there are (`complete`); with two bases they are the paths that either
+    run had changed since its own base, and the bases may differ in others.
+    """
+
+    same: bool | None
+    commits: tuple[str | None, str | None]
+    files: tuple[FileChange, ...] = ()
+    complete: bool = True
+
+
+class RunDiff(NamedTuple):
+    """The differences of run `b` from run `a`, each part sorted by key.
+
+    The `_equal` numbers count the keys that both have with the same value.
+    """
+
+    a: str
+    b: str
+    params: tuple[Change, ...]
+    metrics: tuple[MetricChange, ...]
+    tags: tuple[Change, ...]
+    attributes: tuple[Change, ...]
+    artifacts: tuple[Change, ...]
+    params_equal: int = 0
+    metrics_equal: int = 0
+    source: SourceDiff | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing that is compared differs."""
+        parts = (self.params, self.metrics, self.tags, self.attributes, self.artifacts)
+        return not any(parts) and (self.source is None or self.source.same is True)
+
+
+#: Facts of a run that two runs of one experiment have in common when nothing was changed.
+#: Its id, name and times always differ.
+_ATTRIBUTES = (
+    "experiment",
+    "status",
+    "exit_code",
+    "commit",
+    "branch",
+    "dirty",
+    "base",
+    "tree",
+    "remote",
+    "entry",
+    "argv",
+    "author",
+    "host",
+    "parent",
+    "description",
+    "deleted",
+)
+
+
+def diff_runs(a: Run, b: Run, source: SourceDiff | None = None) -> RunDiff:
+    """What differs in `b`; `source` is passed through for who has both sources at hand.
+
+    Values are the same when type and value are: 1 is not 1.0, and NaN is NaN.
+    """
+    params, params_equal = _changes(a.params, b.params)
+    facts_a = {name: getattr(a, name) for name in _ATTRIBUTES}
+    facts_b = {name: getattr(b, name) for name in _ATTRIBUTES}
+    attributes = _changes(
+        {name: value for name, value in facts_a.items() if not _unknown(value)},
+        {name: value for name, value in facts_b.items() if not _unknown(value)},
+    )[0]
+    metrics, metrics_equal = _metric_changes(a.metrics, b.metrics)
+    return RunDiff(
+        a=a.id,
+        b=b.id,
+        params=params,
+        metrics=metrics,
+        tags=_changes(a.tags, b.tags)[0],
+        attributes=attributes,
+        artifacts=_changes(a.artifacts, b.artifacts)[0],
+        params_equal=params_equal,
+        metrics_equal=metrics_equal,
+        source=source,
+    )
+
+
+def diff_sources(a: Source, b: Source) -> SourceDiff:
+    """What differs in the source `b`, as far as two records tell without any file.
+
+    Equal trees are the same source and unequal ones are not. Two clean runs of one commit are
+    the same, too. A path that both overlays hold may or may not differ, and so may a submodule
+    that had changes of its own: no tree tells of them.
+    """
+    commits = (a.commit, b.commit)
+    if a.tree is not None and b.tree is not None:
+        same = a.tree == b.tree
+    elif a.commit is not None and a.commit == b.commit and not a.dirty and not b.dirty:
+        same = True
+    else:
+        return SourceDiff(None, commits, *_file_changes(a, b))
+    if not same:
+        return SourceDiff(False, commits, *_file_changes(a, b))
+    submodules = sorted({*a.submodules_dirty, *b.submodules_dirty})
+    if submodules:
+        return SourceDiff(None, commits, tuple(FileChange(path, MAYBE) for path in submodules))
+    return SourceDiff(True, commits)
+
+
+def same_value(a: object, b: object) -> bool:
+    """Whether two values have the same type and value; NaN equals NaN, also inside lists."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, float):
+        return a == b or (a != a and b != b)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(same_value, a, b))
+    return a == b
+
+
+def _unknown(value: object) -> bool:
+    return value is None or value == "" or value == ()
+
+
+def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[Change, ...], int]:
+    changes = []
+    for key in sorted(a.keys() | b.keys()):
+        if key not in a:
+            changes.append(Change(key, ADDED, None, b[key]))
+        elif key not in b:
+            changes.append(Change(key, REMOVED, a[key], None))
+        elif not same_value(a[key], b[key]):
+            changes.append(Change(key, CHANGED, a[key], b[key]))
+    return tuple(changes), _equal_count(a, b, changes)
+
+
+def _metric_changes(
+    a: Mapping[str, MetricSummary], b: Mapping[str, MetricSummary]
+) -> tuple[tuple[MetricChange, ...], int]:
+    last_a = {key: summary.last for key, summary in a.items()}
+    last_b = {key: summary.last for key, summary in b.items()}
+    changes, equal = _changes(last_a, last_b)
+    return tuple(
+        MetricChange(key, kind, a.get(key), b.get(key), *_difference(x, y))
+        for key, kind, x, y in changes
+    ), equal
+
+
+def _equal_count(a: Mapping[str, Any], b: Mapping[str, Any], changes: list[Change]) -> int:
+    return len(a.keys() & b.keys()) - sum(change.kind == CHANGED for change in changes)
+
+
+def _difference(a: float | None, b: float | None) -> tuple[float | None, float | None]:
+    if a is None or b is None or not math.isfinite(b - a):
+        return None, None
+    relative = (b - a) / abs(a) if a else None
+    return b - a, relative if relative is not None and math.isfinite(relative) else None
+
+
+def _file_changes(a: Source, b: Source) -> tuple[tuple[FileChange, ...], bool]:
+    """Paths that differ or may, and whether there can be no others."""
+    states_a, states_b = _states(a), _states(b)
+    same_base = a.base is not None and a.base == b.base
+    changes = []
+    for path in sorted(states_a.keys() | states_b.keys()):
+        kind = _file_change(states_a.get(path), states_b.get(path)) if same_base else MAYBE
+        if kind is not None:
+            changes.append(FileChange(path, kind))
+    return tuple(changes), same_base
+
+
+#: What a path may be when it is an ordinary file.
+_FILES = ("base", "file", "withheld")
+
+
+class _State(NamedTuple):
+    """How a source changes one path of its base; `content` is None when it is not known here."""
+
+    what: str  # base | file | withheld | symlink | gitlink | submodule | deleted
+    content: str | None
+    mode: str | None = None
+
+
+def _states(source: Source) -> dict[str, _State]:
+    # The overlay's id names all its contents: under the same id the same path is the same file.
+    overlay = source.overlay
+    states = {path: _State("base", "") for path in source.modes}
+    states.update((path, _State("file", overlay)) for path in source.files)
+    states.update((path, _State("withheld", None)) for path in source.withheld)
+    for path, mode in source.modes.items():
+        states[path] = states[path]._replace(mode=mode)
+    states.update((path, _State("symlink", target)) for path, target in source.symlinks.items())
+    states.update((path, _State("gitlink", oid)) for path, oid in source.gitlinks.items())
+    states.update((path, _State("submodule", None)) for path in source.submodules_dirty)
+    states.update((path, _State("deleted", "")) for path in source.deleted)
+    return states
+
+
+def _file_change(a: _State | None, b: _State | None) -> str | None:
+    """From one state to another, both over the same base; None: as in the base."""
+    gone_a, gone_b = a is not None and a.what == "deleted", b is not None and b.what == "deleted"
+    if gone_a != gone_b:
+        return ADDED if gone_a else REMOVED
+    if a is None or b is None or a.what != b.what or a.mode != b.mode:
+        return MAYBE if _withheld(a, b) or _withheld(b, a) else CHANGED
+    if a.content is not None and a.content == b.content:
+        return None
+    return MAYBE if a.what in ("file", "withheld", "submodule") else CHANGED
+
+
+def _withheld(a: _State | None, b: _State | None) -> bool:
+    """Whether `a` may be any file, and so the one that `b` is, the base's too."""
+    return a is not None and a.what == "withheld" and (b is None or b.what in _FILES)
