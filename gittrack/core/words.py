@@ -6,7 +6,8 @@ ADJECTIVES = tuple(
     fond frank fresh gentle glad golden grand happy hardy hearty honest humble jolly keen kind
     lively lucid lucky mellow merry mild modest neat nimble noble patient placid plucky polite
     proud quick quiet rapid ready robust rosy sage serene sharp shiny silver sincere smart snug
-    solid spry steady still sunny swift tender tidy true upbeat vivid warm wise witty zesty""".split()
+    solid spry steady still sunny swift tender tidy true upbeat vivid warm wise witty
+    zesty""".split()
 )
 NOUNS = tuple(
     """acorn alder aspen badger bay beaver beech birch bison brook cedar clover comet condor coral

@@ -20,7 +20,12 @@ from gittrack.core.model import (
     Run,
     Source,
 )
-from gittrack.errors import ExperimentNotFoundError, NotARepositoryError, RunNotFoundError
+from gittrack.errors import (
+    ExperimentNotFoundError,
+    NotARepositoryError,
+    RunNotFoundError,
+    SourceError,
+)
 from gittrack.repo import recover as recovery
 from gittrack.repo.files import Checkout, RunReader, write_copy
 from gittrack.repo.naming import get_run
@@ -34,7 +39,7 @@ from gittrack.store.paths import RepoPaths, find_paths
 from gittrack.store.write import Person, Tree, read_ref, update
 
 if TYPE_CHECKING:
-    from gittrack.core.diff import RunDiff
+    from gittrack.core.diff import RunDiff, SourceDiff
 
 __all__ = [
     "Checkout",
@@ -446,7 +451,27 @@ class Repo:
         """What differs between two runs."""
         from gittrack.core.diff import diff_runs
 
-        return diff_runs(a, b, self.get_source(a), self.get_source(b))
+        return diff_runs(a, b, self._diff_sources(a, b))
+
+    def _diff_sources(self, a: Run, b: Run) -> SourceDiff:
+        from gittrack.core.diff import FileChange, diff_sources
+        from gittrack.store.source import changed_files
+
+        readers = self._reader(a), self._reader(b)
+        old, new = (reader.source() for reader in readers)
+        told = diff_sources(old, new)
+        if told.same or old.tree is None or new.tree is None:
+            return told
+        try:
+            overlays = readers[0].overlay(old), readers[1].overlay(new)
+            found = changed_files(self._git, old, overlays[0], new, overlays[1])
+        except SourceError:
+            # A base is not here: what the records alone tell is all there is.
+            return told
+        withheld = [FileChange(path, "maybe") for path in {*old.withheld, *new.withheld}]
+        files = [FileChange(path, kind) for kind, path in found]
+        files += [item for item in withheld if item.path not in {f.path for f in files}]
+        return told._replace(files=tuple(sorted(files)), complete=not withheld)
 
     def checkout(self, run: Run, into: str) -> Checkout:
         """Lay out exactly what ran in a new folder, and verify its tree id.

@@ -411,6 +411,30 @@ class _Scratch:
         return self._git.run(*_QUIET, "write-tree", env=env).decode().strip()
 
 
+# -- compare ---------------------------------------------------------------------------------
+
+
+def changed_files(
+    git: Git, a: Source, overlay_a: Mapping[str, bytes], b: Source, overlay_b: Mapping[str, bytes]
+) -> list[tuple[str, str]]:
+    """The files that differ between two sources, as (`added` | `removed` | `changed`, path).
+
+    Raises:
+        SourceError: one of the two cannot be rebuilt here.
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="gittrack-") as folder:
+        scratch = _Scratch(git, folder)
+        old = _rebuilt_tree(git, scratch, a, overlay_a)
+        new = _rebuilt_tree(git, scratch, b, overlay_b)
+        changes = scratch.changes(old, new)
+    return [
+        ("added" if not change.old_mode else "changed" if change.mode else "removed", change.path)
+        for change in changes
+    ]
+
+
 # -- rebuild ---------------------------------------------------------------------------------
 
 

@@ -345,6 +345,17 @@ def _hook_sys_exit() -> None:
         before(code)
 
     sys.exit = exit
+    try:
+        from _sitebuiltins import Quitter
+    except ImportError:
+        return
+    quit_before = Quitter.__call__
+
+    def quit(self: Any, code: Any = None) -> Any:
+        _session.outcome = outcome(SystemExit(code))
+        quit_before(self, code)
+
+    setattr(Quitter, "__call__", quit)  # noqa: B010
 
 
 def _hook_sigterm() -> None:
