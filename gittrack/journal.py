@@ -437,7 +437,6 @@ class State:
         "params",
         "points",
         "run_id",
-        "size_bytes",
         "source",
         "writer",
     )
@@ -455,10 +454,9 @@ class State:
         self.artifacts: dict[str, Staged] = {}
         self.end: dict[str, Any] = {}
         #: Key numbers to keys, and to (step, time_ms, value as text).
-        self.keys: dict[int, str] = {}
-        self.points: dict[int, list[tuple[int, int, str]]] = {}
+        self.keys: dict[str, str] = {}
+        self.points: dict[str, list[tuple[int, int, str]]] = {}
         self.damaged = 0
-        self.size_bytes = 0
 
     @property
     def owner(self) -> str:
@@ -475,12 +473,9 @@ class State:
         """Whether another writer, not this one, decides how the run ends."""
         return bool(self.header.get("joins"))
 
-    def rows(self) -> Iterator[tuple[str, int, int, str]]:
-        """All points as (key, step, time_ms, value as text)."""
-        for number, points in self.points.items():
-            key = self.keys[number]
-            for step, time_ms, value in points:
-                yield key, step, time_ms, value
+    def by_key(self) -> dict[str, list[tuple[int, int, str]]]:
+        """All points by key, as (step, time_ms, value as text)."""
+        return {self.keys[number]: points for number, points in self.points.items() if points}
 
     def staged_path(self, name: str) -> str:
         """Where the copy of that name lies."""
@@ -530,14 +525,13 @@ def parse(state: State, data: bytes) -> None:
     Lines that a crash of the machine left unreadable are counted, not obeyed.
     """
     end = data.rfind(b"\n") + 1
-    state.size_bytes += end
     points = state.points
     for line in data[:end].decode("utf-8", "replace").split("\n")[:-1]:
         try:
             if line[0] == "M":
                 _, number, step, time_ms, value = line.split(" ")
                 float(value)
-                points[int(number)].append((int(step), int(time_ms), value))
+                points[number].append((int(step), int(time_ms), value))
             else:
                 _parse_record(state, line)
         except (IndexError, KeyError, ValueError, TypeError):
@@ -548,8 +542,8 @@ def _parse_record(state: State, line: str) -> None:
     op = line[:2]
     if op == "K ":
         number, key = line[2:].split(" ", 1)
-        state.keys[int(number)] = str(json.loads(key))
-        state.points.setdefault(int(number), [])
+        state.keys[number] = str(json.loads(key))
+        state.points.setdefault(number, [])
         return
     record = json.loads(line[2:])
     if not isinstance(record, dict):

@@ -25,6 +25,8 @@ _MS = timedelta(milliseconds=1)
 
 #: One point as text: key, step, time in ms, value as Python's repr gives it.
 Row = tuple[str, int, int, str]
+#: The same without its key.
+Point = tuple[int, int, str]
 
 encode_mapping = yamltext.encode
 decode_mapping = yamltext.decode
@@ -69,10 +71,15 @@ def stamp_order(stamp: Stamp) -> tuple[int, str, str]:
 
 def encode_points(rows: Iterable[Row]) -> bytes:
     """Points as CSV, sorted by key, step, time and value."""
-    lines = [POINTS_HEADER]
-    by_key: dict[str, list[tuple[int, int, str]]] = {}
+    by_key: dict[str, list[Point]] = {}
     for key, step, time_ms, value in rows:
         by_key.setdefault(key, []).append((step, time_ms, value))
+    return encode_gathered(by_key)
+
+
+def encode_gathered(by_key: Mapping[str, list[Point]]) -> bytes:
+    """Points that are already gathered by key, as `encode_points` gives them."""
+    lines = [POINTS_HEADER]
     for key in sorted(by_key):
         name = _csv_field(key)
         lines += [f"{name},{s},{t},{v}" for s, t, v in sorted(by_key[key])]
@@ -136,16 +143,22 @@ def summarise(points: Iterable[Metric]) -> dict[str, MetricSummary]:
 
 def summarise_rows(rows: Iterable[Row]) -> dict[str, MetricSummary]:
     """What rows come to, per key."""
-    by_key: dict[str, list[tuple[int, int, float]]] = {}
-    for key, step, time_ms, value in rows:
-        by_key.setdefault(key, []).append((step, time_ms, float(value)))
-    return {key: _summary(points) for key, points in by_key.items()}
+    by_key: dict[str, list[Point]] = {}
+    for key, *point in rows:
+        by_key.setdefault(key, []).append(tuple(point))  # type: ignore[arg-type]
+    return summarise_points(by_key)
 
 
-def _summary(points: list[tuple[int, int, float]]) -> MetricSummary:
-    numbers = [value for _, _, value in points if value == value]
-    step, time_ms, _ = max(points, key=lambda p: p[:2])
-    latest = [value for s, t, value in points if s == step and t == time_ms]
+def summarise_points(by_key: Mapping[str, list[Point]]) -> dict[str, MetricSummary]:
+    """What points come to that are already gathered by key."""
+    return {key: _summary(points) for key, points in by_key.items() if points}
+
+
+def _summary(points: list[Point]) -> MetricSummary:
+    values = [float(point[2]) for point in points]
+    numbers = [value for value in values if value == value]
+    step, time_ms, _ = max(points)
+    latest = [float(text) for s, t, text in points if s == step and t == time_ms]
     last = max((value for value in latest if value == value), default=math.nan)
     return MetricSummary(
         last=last,

@@ -39,7 +39,7 @@ class RunReader:
         self._run = run
         live = view.live().get(run.id)
         self._live = None if live is None else RunFiles(live.states, "sha1")
-        self._live_rows = [] if live is None else [row for s in live.states for row in s.rows()]
+        self._live_states = [] if live is None else live.states
         self._folder = layout.run_dir(run.id)
         self._tips = [] if live is not None and not live.resumes else list(view.tips().values())
 
@@ -98,8 +98,8 @@ class RunReader:
         """All points of a metric, ordered by step, then time, then value."""
         found = {
             Metric(key, float(value), step, time_ms)
-            for name, step, time_ms, value in self._live_rows
-            if name == key
+            for state in self._live_states
+            for step, time_ms, value in state.by_key().get(key, ())
         }
         for tip in self._tips:
             _, segments = read_run_files(self._git, f"{tip}:{self._folder}")

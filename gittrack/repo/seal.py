@@ -193,9 +193,10 @@ class RunFiles:
     def _add_points(self, state: journal.State) -> None:
         if not any(state.points.values()):
             return
-        data = codec.encode_points(state.rows())
+        points = state.by_key()
+        data = codec.encode_gathered(points)
         self.files[f"{layout.METRICS_DIR}/{codec.segment_name(state.writer, data)}"] = data
-        self.summary = codec.merge_summaries(self.summary, _summarise(state))
+        self.summary = codec.merge_summaries(self.summary, codec.summarise_points(points))
 
 
 def _join_run(
@@ -287,10 +288,6 @@ def fold_segments(
         if item is not None:
             points.update(codec.decode_points(item.data))
     return codec.summarise(points)
-
-
-def _summarise(state: journal.State) -> dict[str, MetricSummary]:
-    return codec.summarise_rows(state.rows())
 
 
 def _subject(run_id: str, name: str, summary: Mapping[str, MetricSummary]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gittrack import journal
@@ -286,7 +286,7 @@ class View:
 
 
 def _record_of(state: journal.State) -> Record:
-    summary: dict[str, MetricSummary] = codec.summarise_rows(state.rows())
+    summary: dict[str, MetricSummary] = codec.summarise_points(state.by_key())
     artifacts = {
         path: Artifact(path, item.size_bytes, item.mode) for path, item in state.artifacts.items()
     }
@@ -299,9 +299,3 @@ def _record_of(state: journal.State) -> Record:
         artifacts=artifacts,
         source=source,
     )
-
-
-def live_points(states: Iterable[journal.State]) -> Iterable[codec.Row]:
-    """The points in journals as rows."""
-    for state in states:
-        yield from state.rows()
