@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 from gittrack.core import yamltext
 from gittrack.core.model import Metric, MetricSummary, ParamValue, Stamp
-from gittrack.core.yamltext import format_float
+from gittrack.core.yamltext import format_float, to_float
 from gittrack.errors import CorruptStoreError, InvalidValueError
 
 # The format's history; min_reader and min_writer in store.yaml speak of these numbers.
@@ -30,7 +31,7 @@ Point = tuple[int, int, str]
 
 encode_mapping = yamltext.encode
 decode_mapping = yamltext.decode
-__all__ = ["FORMAT", "decode_mapping", "encode_mapping", "format_float"]
+__all__ = ["FORMAT", "decode_mapping", "encode_mapping", "format_float", "to_float"]
 
 
 # -- stamped maps ----------------------------------------------------------------------------
@@ -43,8 +44,32 @@ def encode_stamps(stamps: Mapping[str, Stamp]) -> bytes:
     )
 
 
+# What nearly every line of these two files looks like; read five times as fast as by `decode`.
+# A file with any other line is read by `decode` as a whole.
+_STAMP_LINE = re.compile(
+    r'^([A-Za-z_][A-Za-z0-9_./-]{4,}): \{by: "([0-9a-z-]*)", t: ([0-9]{1,16}), v: (.*)\}$', re.M
+)
+_SUMMARY_LINE = re.compile(
+    r"^metrics\.([A-Za-z0-9_./-]+): \{count: ([0-9]+), last: (\S+), last_step: (-?[0-9]+), "
+    r"last_time_ms: (-?[0-9]+), max: (\S+), min: (\S+)\}$",
+    re.M,
+)
+
+
 def decode_stamps(data: bytes, *, where: str = "") -> dict[str, Stamp]:
     """The stamped map in a file; an entry without value, time or writer makes it corrupt."""
+    try:
+        text = data.decode("utf-8")
+        lines = _STAMP_LINE.findall(text)
+        if len(lines) == text.count("\n"):
+            return {key: Stamp(yamltext.decode_flow(v), int(t), by) for key, by, t, v in lines}
+    except ValueError:
+        # Not in canonical form, or damaged: the slow way finds out.
+        pass
+    return _decode_stamps(data, where)
+
+
+def _decode_stamps(data: bytes, where: str) -> dict[str, Stamp]:
     found = {}
     for key, entry in decode_mapping(data, where=where).items():
         try:
@@ -210,6 +235,30 @@ def decode_summaries(data: bytes) -> tuple[list[str], dict[str, MetricSummary]]:
     Raises:
         CorruptStoreError: it does not follow the format.
     """
+    try:
+        text = data.decode("utf-8")
+        lines = _SUMMARY_LINE.findall(text)
+        if len(lines) + 1 == text.count("\n"):
+            # `of` sorts after every `metrics.*`.
+            of = decode_mapping(text[text.rindex("\nof: ") + 1 :].encode())["of"]
+            return of, {
+                key: MetricSummary(
+                    last=to_float(last),
+                    last_step=int(step),
+                    last_time_ms=int(time_ms),
+                    min=to_float(low),
+                    max=to_float(high),
+                    count=int(count),
+                )
+                for key, count, last, step, time_ms, high, low in lines
+            }
+    except (ValueError, KeyError, CorruptStoreError):
+        # Not in canonical form, or damaged: the slow way finds out.
+        pass
+    return _decode_summaries(data)
+
+
+def _decode_summaries(data: bytes) -> tuple[list[str], dict[str, MetricSummary]]:
     found = decode_mapping(data, where="metrics.yaml")
     of = found.pop("of", [])
     metrics = {}

@@ -24,6 +24,7 @@ _OWN_RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{12}")
 _ANY_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")
 # C0, DEL, C1, and halves of surrogate pairs: no program shows them, git and YAML garble them.
 _ILLEGAL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SAFE_ENTRY = re.compile(r"[ -.0-9;-\[\]-~]{1,255}")
 _KEPT = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._- ")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE | re.DOTALL)
 _DVC_NAMES = ("dvc.yaml", "dvc.lock")
@@ -222,9 +223,7 @@ def decode_segment(text: str) -> str:
 def is_safe_entry(name: str) -> bool:
     """Whether a name that was read from a ref may be used at all."""
     return (
-        0 < len(name) <= 255
+        _SAFE_ENTRY.fullmatch(name) is not None
         and name not in (".", "..")
-        and name.isascii()
-        and not any(c in "/\\:\0" or c < " " for c in name)
-        and name.lower().rstrip(". ") != ".git"
+        and (name[0] != "." or name.lower().rstrip(". ") != ".git")
     )

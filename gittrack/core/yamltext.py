@@ -65,6 +65,31 @@ def format_float(x: float) -> str:
     return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else text
 
 
+def to_float(text: str) -> float:
+    """The float that `format_float` gave this text for.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    special = _SPECIAL.get(text)
+    return special if isinstance(special, float) else float(text)
+
+
+def decode_flow(text: str) -> Any:
+    """A value as it stands behind its key in a canonical line.
+
+    Raises:
+        ValueError: it is not in canonical form.
+    """
+    try:
+        value, end = _flow(text, 0, 0)
+    except (_NotOurs, IndexError):
+        raise ValueError(text) from None
+    if end != len(text):
+        raise ValueError(text)
+    return value
+
+
 def _key(key: str) -> str:
     if _PLAIN_KEY.fullmatch(key) and key.lower() not in _YAML_WORDS and key.isascii():
         return key
@@ -102,6 +127,10 @@ def _value(value: Any) -> str:
 # -- decode ----------------------------------------------------------------------------------
 
 
+#: A plain key with text that has no escapes, or with a scalar.
+_SIMPLE_LINE = re.compile(r'([A-Za-z_][A-Za-z0-9_./-]*): (?:"([^"\\]*)"|([^"\[{][^"\[{]*))')
+
+
 class _NotOurs(Exception):
     """The text is not in canonical form; it may be YAML all the same."""
 
@@ -133,12 +162,19 @@ def _decode_canonical(text: str) -> dict[str, Any]:
     if lines.pop():
         raise _NotOurs
     for line in lines:
+        simple = _SIMPLE_LINE.fullmatch(line)
+        if simple is not None:
+            key, plain, scalar = simple.groups()
+            if (len(key) < 6 and key.lower() in _YAML_WORDS) or key in found:
+                raise _NotOurs
+            found[key] = plain if scalar is None else _scalar(scalar)
+            continue
         if line[0] == '"':
             key, at = scanstring(line, 1, True)
         else:
             at = line.index(":")
             key = line[:at]
-            if not _PLAIN_KEY.fullmatch(key) or key.lower() in _YAML_WORDS:
+            if not _PLAIN_KEY.fullmatch(key) or (len(key) < 6 and key.lower() in _YAML_WORDS):
                 raise _NotOurs
         if line[at : at + 2] != ": " or key in found:
             raise _NotOurs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gittrack.errors import GitError, RefMovedError
 from gittrack.store.git import Git
@@ -162,6 +162,35 @@ def list_refs(git: Git, prefix: str) -> dict[str, str]:
     out = git.run("for-each-ref", "--format=%(objectname) %(refname)", prefix)
     pairs = (line.split(" ", 1) for line in out.decode().splitlines())
     return {name: oid for oid, name in pairs}
+
+
+def refs_look(git: Git, prefix: str) -> tuple[Any, ...] | None:
+    """Something that changes whenever a ref below a prefix does; None if that cannot be told.
+
+    git writes a ref by renaming a new file over the old one, so inode and mtime change.
+    """
+    common = git.common_dir
+    if os.path.exists(os.path.join(common, "reftable")):
+        return None
+    looks: list[tuple[Any, ...]] = []
+    folders = [os.path.join(common, *prefix.rstrip("/").split("/"))]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        folders.append(entry.path)
+                    found = entry.stat()
+                    looks.append((entry.path, found.st_ino, found.st_mtime_ns, found.st_size))
+        except FileNotFoundError:
+            continue
+    try:
+        found = os.stat(os.path.join(common, "packed-refs"))
+        looks.append(("packed-refs", found.st_ino, found.st_mtime_ns, found.st_size))
+    except FileNotFoundError:
+        pass
+    return tuple(sorted(looks))
 
 
 def pack_list(common_dir: str) -> str:
