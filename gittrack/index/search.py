@@ -184,7 +184,11 @@ class _Compiler:
         kind = ATTRIBUTES[expr.field.key]
         if isinstance(expr, In):
             if kind == "text":
-                found = f"{column} IN {self.list_of([str(v) for v in expr.values])}"
+                texts = [str(value) for value in expr.values]
+                # SQLite's JSON ends a text at a NUL.
+                listed = self.list_of([text for text in texts if "\0" not in text])
+                odd = [self.text(column, "=", text) for text in texts if "\0" in text]
+                found = _chain([f"{column} IN {listed}", *odd], "OR", "0")
             else:
                 found = _chain([self.number(column, "=", v) for v in expr.values], "OR", "0")
             test = f"NOT ({found})" if expr.negated else found
