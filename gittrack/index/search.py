@@ -96,7 +96,7 @@ class _Compiler:
         self.joins: list[str] = []
         self.aliases: dict[tuple[str, str], str] = {}
         self.where: list[str] = []
-        #: Metrics that `where` holds to be numbers.
+        #: Metrics of which `where` leaves numbers alone or NaN alone: they order by themselves.
         self.numbers: set[Field] = set()
         if not scope.include_deleted:
             self.where.append("r.deleted = 0")
@@ -141,7 +141,7 @@ class _Compiler:
                 return
             if (field.kind, field.key) in self.aliases or len(self.aliases) < _MAX_JOINS:
                 self.where.append(self.keyed(expr, self.joined(field, number) + "."))
-                if _is_number_test(expr):
+                if _settles_nan(expr):
                     self.numbers.add(field)
                 return
         self.where.append(self.condition(expr))
@@ -289,14 +289,9 @@ def _column(name: str) -> str:
     return "max(0, r.end_time - r.start_time)" if name == "duration" else f'r."{name}"'
 
 
-def _is_number_test(expr: Compare | In) -> bool:
-    """Whether only numbers, NaN left out, pass the test of a metric."""
-    return (
-        isinstance(expr, Compare)
-        and expr.field.kind == "metric"
-        and expr.op != "!="
-        and expr.value == expr.value
-    )
+def _settles_nan(expr: Compare | In) -> bool:
+    """Whether the test of a metric leaves numbers alone, or NaN alone."""
+    return isinstance(expr, Compare) and expr.field.kind == "metric" and expr.op != "!="
 
 
 def _chain(parts: list[str], word: str, empty: str) -> str:
