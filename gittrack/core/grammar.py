@@ -100,6 +100,8 @@ class _Token(NamedTuple):
 
 
 class Parser:
+    """Recursive descent over the tokens of one text; a method for each rule of the grammar."""
+
     __slots__ = ("at", "conditions", "now_ms", "text", "tokens")
 
     def __init__(self, text: str, now_ms: int | None) -> None:

@@ -96,7 +96,7 @@ class _Compiler:
         self.joins: list[str] = []
         self.aliases: dict[tuple[str, str], str] = {}
         self.where: list[str] = []
-        #: Metrics that `where` holds to be numbers.
+        #: Metrics of which `where` leaves numbers alone or NaN alone: they order by themselves.
         self.numbers: set[Field] = set()
         if not scope.include_deleted:
             self.where.append("r.deleted = 0")
@@ -141,7 +141,7 @@ class _Compiler:
                 return
             if (field.kind, field.key) in self.aliases or len(self.aliases) < _MAX_JOINS:
                 self.where.append(self.keyed(expr, self.joined(field, number) + "."))
-                if _is_number_test(expr):
+                if _settles_nan(expr):
                     self.numbers.add(field)
                 return
         self.where.append(self.condition(expr))
@@ -184,7 +184,11 @@ class _Compiler:
         kind = ATTRIBUTES[expr.field.key]
         if isinstance(expr, In):
             if kind == "text":
-                found = f"{column} IN {self.list_of([str(v) for v in expr.values])}"
+                texts = [str(value) for value in expr.values]
+                # SQLite's JSON ends a text at a NUL.
+                listed = self.list_of([text for text in texts if "\0" not in text])
+                odd = [self.text(column, "=", text) for text in texts if "\0" in text]
+                found = _chain([f"{column} IN {listed}", *odd], "OR", "0")
             else:
                 found = _chain([self.number(column, "=", v) for v in expr.values], "OR", "0")
             test = f"NOT ({found})" if expr.negated else found
@@ -285,14 +289,9 @@ def _column(name: str) -> str:
     return "max(0, r.end_time - r.start_time)" if name == "duration" else f'r."{name}"'
 
 
-def _is_number_test(expr: Compare | In) -> bool:
-    """Whether only numbers, NaN left out, pass the test of a metric."""
-    return (
-        isinstance(expr, Compare)
-        and expr.field.kind == "metric"
-        and expr.op != "!="
-        and expr.value == expr.value
-    )
+def _settles_nan(expr: Compare | In) -> bool:
+    """Whether the test of a metric leaves numbers alone, or NaN alone."""
+    return isinstance(expr, Compare) and expr.field.kind == "metric" and expr.op != "!="
 
 
 def _chain(parts: list[str], word: str, empty: str) -> str:

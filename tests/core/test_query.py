@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gittrack.core.model import MetricSummary, Run
@@ -258,6 +258,7 @@ def test_what_would_be_too_much_is_refused(text):
         parse(text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="metrics.paloss 'ndothi\"`=<>!()1e-,", max_size=40))
 def test_any_text_is_understood_or_refused(text):
     try:
@@ -267,6 +268,7 @@ def test_any_text_is_understood_or_refused(text):
     assert predicate(expr, RUN) in (True, False)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=20), st.text(max_size=20))
 def test_any_key_and_any_text_can_be_quoted(key, value):
     def quoted(text, quote):
@@ -287,6 +289,7 @@ def _like_by_hand(pattern, text):
     return bool(text) and pattern[0] in ("_", text[0]) and _like_by_hand(pattern[1:], text[1:])
 
 
+@settings(deadline=None)
 @given(st.text("ab%_\n", max_size=6), st.text("ab%_\n.*", max_size=6))
 def test_like_by_its_definition(pattern, text):
     assert like(pattern, text, False) == _like_by_hand(pattern, text)

@@ -30,6 +30,9 @@ def run(n, **fields):
     return Run(**{**values, **fields})
 
 
+# Python 3.12 warns of forks in a process with threads, such as a worker of pytest-xdist.
+may_fork = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
 RUNS = [run(n) for n in range(5)]
 TIPS = {"refs/gittrack/store/main": "1" * 40}
 NEXT = {"refs/gittrack/store/main": "2" * 40, "refs/gittrack/remote/origin/store/main": "3" * 40}
@@ -361,6 +364,7 @@ def test_a_file_that_stays_locked_is_left_alone(index, path, monkeypatch):
     assert is_filled(index)
 
 
+@may_fork
 def test_a_process_that_dies_while_it_writes_changes_nothing(index, path):
     index.close()
     many = [run(n) for n in range(100, 1500)]
@@ -377,6 +381,7 @@ def test_a_process_that_dies_while_it_writes_changes_nothing(index, path):
     assert is_filled(Index.open(path))
 
 
+@may_fork
 def test_a_fork_has_a_connection_of_its_own(index):
     def forking():
         yield run(9)

@@ -19,7 +19,7 @@ def filled(values, index=None):
     return index
 
 
-@settings(max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(
     runs,
     exprs,
@@ -44,7 +44,7 @@ def test_search_is_the_predicate(values, expr, by, limit, experiments, deleted, 
     assert repr(found) == repr(expected)  # repr: NaN equals nothing, and 1 is not 1.0
 
 
-@settings(max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(runs, runs, st.sets(st.sampled_from(IDS), max_size=3))
 def test_replacing_and_removing_leave_what_a_new_index_would_hold(before, after, removed):
     index = filled(before)
