@@ -65,7 +65,7 @@ def _by_prefix(view: View, name: str) -> list[Run]:
         return []
     live = view.live()
     ids = {run_id for run_id in live if _has_prefix(run_id, name)}
-    ids.update(view.index().find_ids(name))
+    ids.update(view.ask(lambda index: index.find_ids(name)))
     return [run for run_id in sorted(ids) if (run := view.find_by_id(run_id)) is not None]
 
 
@@ -86,7 +86,7 @@ def _by_name(view: View, name: str) -> list[Run]:
 def _named(view: View, name: str) -> list[Run]:
     live = view.live()
     runs = [run for item in live.values() if (run := view.live_run(item)).name == name]
-    runs += [run for run in view.index().find_by_name(name) if run.id not in live]
+    runs += [run for run in view.ask(lambda index: index.find_by_name(name)) if run.id not in live]
     return sorted(runs, key=lambda run: -run.start_ms)
 
 

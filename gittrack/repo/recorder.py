@@ -47,6 +47,7 @@ class _Code(NamedTuple):
     overlay: dict[str, bytes]
     warnings: tuple[str, ...]
     fingerprint: tuple[Any, ...]
+    redacted: tuple[str, ...] = ()
 
 
 class Recorder:
@@ -117,7 +118,7 @@ class Recorder:
             "id": run_id,
             "parent": parent,
             "python": ".".join(map(str, sys.version_info[:3])),
-            "redacted": [f"argv: {hit}" for hit in hidden],
+            "redacted": [*(f"argv: {hit}" for hit in hidden), *code.redacted],
             "start": codec.format_time(start_ms),
             **code.facts,
         }
@@ -159,7 +160,7 @@ class Recorder:
         facts: dict[str, Any] = {
             "argv": argv,
             "host": process.host_name(),
-            "redacted": [f"argv: {hit}" for hit in hidden],
+            "redacted": [*(f"argv: {hit}" for hit in hidden), *code.redacted],
             "start": codec.format_time(time.time_ns() // 1_000_000),
             **code.facts,
         }
@@ -219,10 +220,9 @@ class Recorder:
             warnings.append(f"the source could not be recorded: {_short(error)}")
             found, overlay = Source(commit=head.commit if head else None), {}
         remote = _remote_url(self._git_config, found.branch)
-        hidden: list[str] = []
+        hits: list[str] = []
         if remote:
-            remote, hits = redact.redact_url(remote)
-            hidden = [f"remote: {hit}" for hit in hits]
+            remote, hits = redact.redact_url(remote, self._config.redact_allow)
         found = found._replace(remote=remote)
         facts = {
             "base": found.base,
@@ -233,9 +233,8 @@ class Recorder:
             "state": found.state,
             "tree": found.tree,
         }
-        if hidden:
-            facts["redacted"] = hidden
-        return _Code(facts, found, overlay, tuple(warnings), fingerprint)
+        hidden = tuple(f"remote: {hit}" for hit in hits)
+        return _Code(facts, found, overlay, tuple(warnings), fingerprint, hidden)
 
     def _snapshot(self, git: Git, head: Head) -> Snapshot:
         import tempfile

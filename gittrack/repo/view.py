@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gittrack import journal
 from gittrack.config import Config
@@ -32,6 +32,9 @@ from gittrack.store.write import list_refs, refs_look
 if TYPE_CHECKING:
     from gittrack.core.query import Expr, Order
     from gittrack.index import Index
+
+
+_T = TypeVar("_T")
 
 
 class Live:
@@ -97,6 +100,18 @@ class View:
         index.reset()
         self._refresh(index, {}, self.tips())
         return index
+
+    def ask(self, question: Callable[[Index], _T]) -> _T:
+        """What the index answers, once it is up to date."""
+        from gittrack.index import IndexLostError
+
+        for _ in range(2):
+            try:
+                return question(self.index())
+            except IndexLostError:
+                # Its file broke while it was read; it is empty now, so build it again.
+                continue
+        return question(self.index())
 
     def _refresh(self, index: Index, known: Mapping[str, str], tips: Mapping[str, str]) -> bool:
         for tip in tips.values():
@@ -206,7 +221,7 @@ class View:
         """The name that an experiment has now."""
         if experiment_id == names.DEFAULT_EXPERIMENT_ID:
             return DEFAULT_EXPERIMENT
-        for item, _, _ in self.index().experiments():
+        for item, _, _ in self.ask(lambda index: index.experiments()):
             if item.id == experiment_id:
                 return item.name
         return experiment_id
@@ -224,14 +239,15 @@ class View:
     ) -> list[Run]:
         """The runs that satisfy an expression, in order, newest first by default."""
         live = self.live()
-        index = self.index()
-        runs = index.search(
-            expr,
-            orders,
-            limit,
-            experiments=experiments,
-            include_deleted=include_deleted,
-            exclude_ids=live.keys(),
+        runs = self.ask(
+            lambda index: index.search(
+                expr,
+                orders,
+                limit,
+                experiments=experiments,
+                include_deleted=include_deleted,
+                exclude_ids=live.keys(),
+            )
         )
         if not live:
             return runs
@@ -253,16 +269,18 @@ class View:
         live = self.live().get(run_id)
         if live is not None:
             return self.live_run(live)
-        found = self.index().get([run_id])
+        found = self.ask(lambda index: index.get([run_id]))
         return found[0] if found else None
 
     def experiments(self) -> list[tuple[Experiment, int, int | None]]:
         """All experiments with the number of their runs and the start of the last, in ms."""
         live = self.live()
-        rows = {item.id: (item, count, last) for item, count, last in self.index().experiments()}
+        stored_rows = self.ask(lambda index: index.experiments())
+        rows = {item.id: (item, count, last) for item, count, last in stored_rows}
         default = Experiment(names.DEFAULT_EXPERIMENT_ID, DEFAULT_EXPERIMENT)
         rows.setdefault(default.id, (default, 0, None))
-        stored_ids = {run.id for run in self.index().get(list(live))} if live else set()
+        known_runs = self.ask(lambda index: index.get(list(live))) if live else []
+        stored_ids = {run.id for run in known_runs}
         for item in live.values():
             if item.run_id in stored_ids:
                 continue
