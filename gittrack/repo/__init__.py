@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gittrack.capture import process
-from gittrack.config import Config
+from gittrack.config import Config, parse_git_config
 from gittrack.config import load as load_config
 from gittrack.core import names
 from gittrack.core.model import (
@@ -129,13 +129,7 @@ class Repo:
     def git_config(self) -> Mapping[str, list[str]]:
         """All of git's configuration that applies here, key to values."""
         if self._git_config is None:
-            self._git_config = {}
-            for item in (
-                self._git.run("config", "-z", "--list").decode("utf-8", "replace").split("\0")
-            ):
-                key, _, value = item.partition("\n")
-                if key:
-                    self._git_config.setdefault(key, []).append(value)
+            self._git_config = parse_git_config(self._git.run("config", "-z", "--list"))
         return self._git_config
 
     @property

@@ -169,7 +169,9 @@ def write_copy(folder: str, run: Run, path: str, data: bytes) -> str:
 
     The copy is complete or absent, and reused while its bytes are the same.
     """
-    target = os.path.join(folder, run.id, *names.encode_path(path).split("/"))
+    is_parent = any(other.startswith(f"{path}/") for other in run.artifacts)
+    name = names.encode_path(path, is_parent=is_parent)
+    target = os.path.join(folder, run.id, *name.split("/"))
     try:
         with open(target, "rb") as file:
             if file.read() == data:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from gittrack.config import Config
     from gittrack.repo.recorder import Began, Recorder
 
-_STEP_LIMIT = 1 << 63
+#: Steps and times are int64.
+_LOW, _HIGH = -(1 << 63), (1 << 63) - 1
 
 
 class ActiveRun:
@@ -150,7 +151,7 @@ class ActiveRun:
         """
         if value.__class__ is not float:
             value = codec.to_number("metric", key, value)
-        if step is not None and step.__class__ is not int:
+        if step is not None and (step.__class__ is not int or not _LOW <= step <= _HIGH):
             step = _to_int("step", key, step)
         if timestamp is not None and timestamp.__class__ is not int:
             timestamp = _to_int("timestamp", key, timestamp)
@@ -165,7 +166,7 @@ class ActiveRun:
         timestamp: int | None = None,
     ) -> None:
         """Record one point of each of several metrics, all at the same step and time."""
-        if step is not None and step.__class__ is not int:
+        if step is not None and (step.__class__ is not int or not _LOW <= step <= _HIGH):
             step = _to_int("step", "metrics", step)
         if timestamp is not None and timestamp.__class__ is not int:
             timestamp = _to_int("timestamp", "metrics", timestamp)
@@ -402,7 +403,7 @@ def _to_int(what: str, key: str, value: Any) -> int:
         exact = number == value
     except (TypeError, ValueError, OverflowError):
         exact = False
-    if not exact or isinstance(value, str) or not -_STEP_LIMIT <= number < _STEP_LIMIT:
+    if not exact or isinstance(value, str) or not _LOW <= number <= _HIGH:
         raise InvalidValueError(
             f"the {what} of '{key}' is {value!r}",
             why=f"a {what} is an integer of 64 bits",

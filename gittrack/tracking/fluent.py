@@ -13,10 +13,10 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gittrack.core.model import FINISHED, KILLED, Metric
-from gittrack.errors import GittrackError, UsageError
+from gittrack.errors import GittrackError, NotARepositoryError, UsageError
 from gittrack.tracking.active import ActiveRun, check_status, outcome, tag_notes
 
 if TYPE_CHECKING:
@@ -92,15 +92,27 @@ def _place() -> tuple[Any, ...]:
     )
 
 
-def _repo() -> Repo:
-    """The repository of this process; found anew when the folder or the variables change."""
+def _find() -> Repo:
     from gittrack.repo import Repo
 
+    try:
+        return Repo.find()
+    except NotARepositoryError:
+        journal_dir = os.environ.get("GITTRACK_JOURNAL")
+        if not journal_dir:
+            raise
+        from gittrack.repo.detached import Detached
+
+        return cast("Repo", Detached(journal_dir, os.environ))
+
+
+def _repo() -> Repo:
+    """The repository of this process; found anew when the folder or the variables change."""
     with _session.lock:
         by_init = _session.where[-1:] == ("init",)
         where = _session.where if by_init else (*_place(), os.getcwd())
         if _session.repo is None or where != _session.where:
-            repo = Repo.find()
+            repo = _find()
             old = _session.repo
             if old is not None and old.root == repo.root and _session.where[:-1] == where[:-1]:
                 repo = old
