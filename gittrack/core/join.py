@@ -1,0 +1,284 @@
+"""Join two stores into one, without a merge base.
+
+The class of a file follows from its name alone, so an old version joins files that it does not
+know. For two values of one file:
+
+    write-once   the same bytes; else the greater blob id wins, and the other goes to the
+                 entity's conflicts/
+    grow-only    the union of the keys; of two values of one key the greater canonical text wins,
+                 and the other goes to the entity's conflicts.set.yaml
+    stamped      per key the greater (t, by, canonical value) wins
+    events       the union of the lines, sorted
+    union        files named by their content: those of both sides
+    derived      metrics.yaml is kept if it covers exactly the joined segments, else dropped
+    store        store.yaml: per key the greater integer
+    follows      artifacts/...: the file of the side whose entry in artifacts.yaml won
+
+Tombstones win over everything below their entity. Each rule is commutative, associative and
+idempotent; so is the join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from gittrack.core import codec, names
+from gittrack.core.model import Stamp
+
+_STORE = "store.yaml"
+_CONFLICTS = "conflicts/"
+_CONFLICT_SET = "conflicts.set.yaml"
+_ARTIFACTS_FILE = "artifacts.yaml"
+_ARTIFACTS = "artifacts/"
+_METRICS_FILE = "metrics.yaml"
+_METRICS = "metrics/"
+#: Folders of an entity whose files are named by what is in them.
+_UNION_FOLDERS = (_METRICS, "logs/", _CONFLICTS)
+#: Folders of the store whose files are named by what is in them, or are empty.
+_UNION_TOPS = ("env", "source", "tombstones")
+#: How many parts of a path name an entity, by the folder that it begins with.
+_ENTITY_PARTS = {"experiments": 2, "models": 2, "logged": 3}
+_TOP_OF_KIND = {
+    "run": "runs",
+    "experiment": "experiments",
+    "model": "models",
+    "logged": "logged",
+}
+
+
+class FileClass(Enum):
+    """How two versions of a file become one."""
+
+    WRITE_ONCE = "write-once"
+    GROW_ONLY = "grow-only"
+    STAMPED = "stamped"
+    EVENTS = "events"
+    UNION = "union"
+    DERIVED = "derived"
+    STORE = "store"
+    FOLLOWS = "follows"
+
+
+def file_class(path: str) -> FileClass:
+    """The class of a file, by its name relative to its entity (or to the root)."""
+    name = path.rpartition("/")[2]
+    if path.startswith(_UNION_FOLDERS) or path.partition("/")[0] in _UNION_TOPS:
+        return FileClass.UNION
+    if path.startswith(_ARTIFACTS):
+        return FileClass.FOLLOWS
+    if path == _STORE:
+        return FileClass.STORE
+    if path == _METRICS_FILE:
+        return FileClass.DERIVED
+    if name in ("notes.yaml", _ARTIFACTS_FILE) or name.endswith(".map.yaml"):
+        return FileClass.STAMPED
+    if name == "params.yaml" or name.endswith(".set.yaml"):
+        return FileClass.GROW_ONLY
+    if name.endswith(".events"):
+        return FileClass.EVENTS
+    return FileClass.WRITE_ONCE
+
+
+def entity_of(path: str) -> str:
+    """The folder of the entity that a path of the store belongs to; "" for none."""
+    parts = path.split("/")
+    if parts[0] == "runs":
+        depth = 4 if parts[1:2] == ["x"] else 5
+    else:
+        depth = _ENTITY_PARTS.get(parts[0], 0)
+    return "/".join(parts[:depth]) if len(parts) > depth else ""
+
+
+def join(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Two stores, as path -> bytes, joined into one."""
+    purged = _purged(a) | _purged(b)
+    left, right = _by_entity(a), _by_entity(b)
+    joined: dict[str, bytes] = {}
+    for entity in left.keys() | right.keys():
+        if (entity.partition("/")[0], entity.rpartition("/")[2]) in purged:
+            continue
+        files = join_entity(left.get(entity, {}), right.get(entity, {}))
+        prefix = f"{entity}/" if entity else ""
+        joined.update({prefix + name: data for name, data in files.items()})
+    return joined
+
+
+def join_entity(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of one entity, by names relative to its folder, joined."""
+    joined: dict[str, bytes] = {}
+    lost: dict[str, list[str]] = {}
+    for name in a.keys() | b.keys():
+        kind = file_class(name)
+        x, y = a.get(name), b.get(name)
+        if kind in (FileClass.DERIVED, FileClass.FOLLOWS):
+            continue
+        if x is None or y is None or x == y:
+            joined[name] = _either(x, y)
+        elif kind is FileClass.UNION:
+            # union: named by content, so two that differ are damaged; keep one for all.
+            joined[name] = max(x, y)
+        elif kind is FileClass.STAMPED:
+            joined[name] = _join_stamped(x, y)
+        elif name == _CONFLICT_SET:
+            joined[name] = _join_conflict_sets(x, y)
+        elif kind is FileClass.GROW_ONLY:
+            joined[name], losers = _join_grow_only(x, y)
+            lost.update({f"{name}:{key}": value for key, value in losers.items()})
+        elif kind is FileClass.EVENTS:
+            joined[name] = _join_events(x, y)
+        elif kind is FileClass.STORE:
+            joined[name] = _join_store(x, y)
+        else:
+            # write-once: the greater blob id wins, and the other goes to conflicts/.
+            low, high = sorted((x, y), key=_blob_id)
+            joined[name] = high
+            joined[_conflict_name(name, low)] = low
+    _keep_lost(joined, lost)
+    _join_derived(a, b, joined)
+    _join_following(a, b, joined)
+    return joined
+
+
+def _either(x: bytes | None, y: bytes | None) -> bytes:
+    found = x if x is not None else y
+    assert found is not None
+    return found
+
+
+# -- the classes -----------------------------------------------------------------------------
+
+
+def _join_stamped(x: bytes, y: bytes) -> bytes:
+    """stamped: per key the greater (t, by, canonical value) wins."""
+    joined = codec.decode_stamps(x)
+    for key, stamp in codec.decode_stamps(y).items():
+        old = joined.get(key)
+        if old is None or codec.stamp_order(stamp) > codec.stamp_order(old):
+            joined[key] = stamp
+    return codec.encode_stamps(joined)
+
+
+def _join_grow_only(x: bytes, y: bytes) -> tuple[bytes, dict[str, list[str]]]:
+    """grow-only: the union; of two values the greater canonical text wins. And the losers."""
+    joined = codec.decode_mapping(x)
+    lost: dict[str, list[str]] = {}
+    for key, value in codec.decode_mapping(y).items():
+        if key not in joined:
+            joined[key] = value
+            continue
+        low, high = sorted((joined[key], value), key=_canonical)
+        joined[key] = high
+        if _canonical(low) != _canonical(high):
+            lost[key] = [_canonical(low)]
+    return codec.encode_mapping(joined), lost
+
+
+def _join_events(x: bytes, y: bytes) -> bytes:
+    """events: the union of the lines, sorted."""
+    lines = {*x.splitlines(), *y.splitlines()} - {b""}
+    return b"".join(line + b"\n" for line in sorted(lines))
+
+
+def _join_store(x: bytes, y: bytes) -> bytes:
+    """store: per key the greater integer."""
+    joined = codec.decode_mapping(x)
+    for key, value in codec.decode_mapping(y).items():
+        joined[key] = max(joined.get(key, value), value)
+    return codec.encode_mapping(joined)
+
+
+def _join_conflict_sets(x: bytes, y: bytes) -> bytes:
+    """grow-only: of conflicts.set.yaml, per key the canonical texts of both sides."""
+    joined = codec.decode_mapping(x)
+    for key, texts in codec.decode_mapping(y).items():
+        joined[key] = sorted({*joined.get(key, []), *texts})
+    return codec.encode_mapping(joined)
+
+
+def _keep_lost(joined: dict[str, bytes], lost: Mapping[str, list[str]]) -> None:
+    """Add the values that lost to conflicts.set.yaml: file:key -> canonical texts, sorted."""
+    if lost:
+        known = joined.get(_CONFLICT_SET, b"")
+        joined[_CONFLICT_SET] = _join_conflict_sets(known, codec.encode_mapping(lost))
+
+
+def _join_derived(a: Mapping[str, bytes], b: Mapping[str, bytes], joined: dict[str, bytes]) -> None:
+    """derived: metrics.yaml is kept if it covers exactly the joined segments, else dropped."""
+    segments = sorted(name[len(_METRICS) :] for name in joined if name.startswith(_METRICS))
+    found = [
+        side[_METRICS_FILE]
+        for side in (a, b)
+        if _METRICS_FILE in side and codec.decode_summaries(side[_METRICS_FILE])[0] == segments
+    ]
+    if found:
+        joined[_METRICS_FILE] = max(found)
+
+
+def _join_following(
+    a: Mapping[str, bytes], b: Mapping[str, bytes], joined: dict[str, bytes]
+) -> None:
+    """follows: an artifact's file comes from the side whose entry won."""
+    entries = codec.decode_stamps(joined.get(_ARTIFACTS_FILE, b""))
+    if not entries:
+        return
+    sides = [(side, codec.decode_stamps(side.get(_ARTIFACTS_FILE, b""))) for side in (a, b)]
+    present = {path for path, stamp in entries.items() if stamp.v is not None}
+    parents = _folders(present)
+    for path in present:
+        for side, known in sides:
+            data = _artifact(side, path) if _same(known.get(path), entries[path]) else None
+            if data is not None:
+                name = names.encode_path(path, is_parent=path in parents)
+                joined[_ARTIFACTS + name] = max(data, joined.get(_ARTIFACTS + name, b""))
+
+
+def _artifact(side: Mapping[str, bytes], path: str) -> bytes | None:
+    """The file of an artifact; a side that knew no `a/b` holds `a` without the suffix."""
+    for is_parent in (False, True):
+        data = side.get(_ARTIFACTS + names.encode_path(path, is_parent=is_parent))
+        if data is not None:
+            return data
+    return None
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    return {path[:at] for path in paths for at, char in enumerate(path) if char == "/"}
+
+
+# -- helpers ---------------------------------------------------------------------------------
+
+
+def _purged(paths: Iterable[str]) -> set[tuple[str, str]]:
+    """The entities that tombstones name, as (top folder, id); tombstones/<kind>/<2>/<id>."""
+    found = set()
+    for path in paths:
+        parts = path.split("/")
+        if parts[0] == "tombstones" and len(parts) == 4 and parts[1] in _TOP_OF_KIND:
+            found.add((_TOP_OF_KIND[parts[1]], parts[3]))
+    return found
+
+
+def _by_entity(files: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
+    found: dict[str, dict[str, bytes]] = {}
+    for path, data in files.items():
+        entity = entity_of(path)
+        found.setdefault(entity, {})[path[len(entity) + 1 :] if entity else path] = data
+    return found
+
+
+def _same(a: Stamp | None, b: Stamp) -> bool:
+    return a is not None and codec.stamp_order(a) == codec.stamp_order(b)
+
+
+def _canonical(value: Any) -> str:
+    return codec.encode_mapping({"v": value}).decode()[3:-1]
+
+
+def _blob_id(data: bytes) -> str:
+    return codec.blob_id(data, "sha1")
+
+
+def _conflict_name(name: str, data: bytes) -> str:
+    return f"{_CONFLICTS}{name.replace('/', '%2F')}.{_blob_id(data)[:16]}"
