@@ -1,0 +1,306 @@
+"""Secrets, taken out before the first write: in git a leak is for ever.
+
+Three signs tell a secret: a key whose name says so, the shape of a well-known token, and the
+name or content of a file. High entropy alone is no sign: commit ids, digests and model ids have
+as much of it. What is taken out is marked, never silently dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+MARK = "<redacted>"
+#: Bytes of a file that are looked through; secrets are written by hand, near other text.
+_SCANNED_BYTES = 2_000_000
+
+#: Well-known tokens: label, lower-case parts of which it holds one, expression. The group
+#: `secret`, if there is one, is what is taken out. Nothing is compiled before a part is met.
+_SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("AWS access key", ("akia", "asia", "aroa", "aida"), r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z2-7]{16}\b"),
+    ("AWS secret key", ("aws",),
+     r"(?i)aws.{0,20}?(?:secret|sk).{0,20}?['\"=:\s](?P<secret>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"),
+    ("GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+     r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255})\b"),
+    ("GitLab token", ("gl",), r"\bgl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|soat)-[A-Za-z0-9_\-]{20,}"),
+    ("Slack token", ("xox",), r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    ("Slack webhook", ("hooks.slack",), r"https://hooks\.slack\.com/services/T[A-Za-z0-9_/]{20,}"),
+    ("Google API key", ("aiza",), r"\bAIza[A-Za-z0-9_\-]{35}"),
+    ("Google OAuth token", ("ya29.",), r"\bya29\.[A-Za-z0-9_\-]{20,}"),
+    ("OpenAI key", ("sk-",), r"\bsk-(?=[A-Za-z0-9_\-]*[0-9])[A-Za-z0-9_\-]{20,}"),
+    ("Hugging Face token", ("hf_", "api_org_"), r"\b(?:hf|api_org)_[A-Za-z0-9]{30,}\b"),
+    ("Stripe key", ("_live_", "_test_"), r"\b(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,}"),
+    ("npm token", ("npm_",), r"\bnpm_[A-Za-z0-9]{36}\b"),
+    ("PyPI token", ("pypi-",), r"\bpypi-[A-Za-z0-9_\-]{50,}"),
+    ("JWT", ("eyj",), r"\beyJ[A-Za-z0-9_\-]{10,}\.eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}"),
+    ("SendGrid key", ("sg.",), r"\bSG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}"),
+    ("Twilio key", ("ac", "sk"), r"\b(?:AC|SK)[0-9a-f]{32}\b"),
+    ("Telegram token", (":aa",), r"\b[0-9]{8,10}:AA[A-Za-z0-9_\-]{33}"),
+    ("DigitalOcean token", ("_v1_",), r"\bdo[opr]_v1_[0-9a-f]{64}\b"),
+    ("Databricks token", ("dapi",), r"\bdapi[0-9a-f]{32}\b"),
+    ("Replicate token", ("r8_",), r"\br8_[A-Za-z0-9]{37,}\b"),
+    ("Groq key", ("gsk_",), r"\bgsk_[A-Za-z0-9]{40,}\b"),
+    ("Docker token", ("dckr_",), r"\bdckr_(?:pat|oat)_[A-Za-z0-9_\-]{20,}"),
+    ("Vault token", ("hvs.", "hvb.", "hvr."), r"\bhv[sbr]\.[A-Za-z0-9_\-]{24,}"),
+    ("Linear key", ("lin_api_",), r"\blin_api_[A-Za-z0-9]{40}\b"),
+    ("Shopify token", ("shp",), r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b"),
+    ("Mailgun key", ("key-",), r"\bkey-[0-9a-f]{32}\b"),
+    ("Discord webhook", ("discord",),
+     r"https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/[0-9]+/[\w\-]{40,}"),
+    ("Azure key", ("key=",),
+     r"(?i)(?:AccountKey|SharedAccessKey)=(?P<secret>[A-Za-z0-9+/]{40,}={0,2})"),
+    ("signature in a URL", ("sig=", "signature="),
+     r"(?i)[?&](?:sig|signature|x-amz-signature)=(?P<secret>[A-Za-z0-9%+/=_\-]{20,})"),
+    ("private key", ("private key",),
+     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----(?:[\s\S]*?-----END [A-Z0-9 ]*KEY( BLOCK)?-----|(?s:.*))"),
+    ("credentials in a URL", ("://",),
+     r"\b[a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@'\"]*:(?P<secret>[^\s/@'\"]+)@"),
+    ("token in a URL", ("://",), r"\bhttps?://(?P<secret>[^\s/:@'\"]{8,})@"),
+    ("authorization header", ("bearer", "basic", "token"),
+     r"(?i)\b(?:bearer|basic|token)\s+(?=[^\s]*[0-9])(?P<secret>[A-Za-z0-9_\-.=+/~]{16,})"),
+)  # fmt: skip
+
+#: Words in a name that say what the value is, and names that only sound so.
+_SECRET_WORDS = (
+    r"(?i)(?:^|[_\-.\s/])(?:"
+    r"pass(?:word|wd|phrase|code)?|pwd|secrets?|credentials?|creds|"
+    r"(?:api|access|private|secret|auth|encryption|signing|account|storage|master|shared|app|"
+    r"service|client|license)[_\-]?(?:key|token|secret|pass(?:word)?)s?|"
+    r"apikeys?|authtoken|(?:auth|access|bearer|refresh|session|id|oauth|jwt|csrf|personal|bot|"
+    r"user|github|gitlab|gh|hf|huggingface|wandb|openai|slack|npm|pypi|aws)[_\-]?tokens?|"
+    r"token|authorization|connection[_\-]?string|conn[_\-]?str|dsn|webhook(?:[_\-]?url)?|"
+    r"sas[_\-]?(?:url|key)|wandb[_\-]?key|openai[_\-]?key|hf[_\-]?key"
+    r")$"
+)
+#: One of these is part of every name that the expression above accepts.
+_SECRET_HINTS = (
+    "pass",
+    "pwd",
+    "secret",
+    "cred",
+    "token",
+    "key",
+    "auth",
+    "conn",
+    "dsn",
+    "hook",
+    "sas",
+)
+_CAMEL = r"(?<=[a-z0-9])(?=[A-Z])"
+#: Counts, ids of special tokens and switches are called tokens too.
+_INNOCENT_NAME = (
+    r"(?i)(?:^|[_\-.])(?:max|min|num|n|total|avg|mean|eos|bos|pad|unk|sep|cls|mask|mem|memory|special|"
+    r"image|use|add|per|new|decoder|start|end|stop|trigger|class|next|no|has|is|with|skip)"
+    r"(?:[_\-.][a-z0-9]+)*[_\-.]?(?:tokens?|key|pass(?:es)?|secret)$"
+)
+_PLACEHOLDER = (
+    r"(?i)^(?:|x{3,}|\*+|\.{3}|-+|_+|none|null|nil|true|false|yes|no|changeme|change[_\-]me|"
+    r"placeholder|example|dummy|test|todo|tbd|secret|password|token|redacted|your[_\- ].*|"
+    r"my[_\- ].*|<.*>|\[.*\]|\$\{.*\}|\$\w+|\$\(.*\)|%\w+%|\{\{.*\}\}|\{\w*\}|env[.:].*|"
+    r"os\.environ.*|os\.getenv.*|getenv.*|[0-9]{1,3})$"
+)
+#: `password = "..."` in code or configuration. The value is a literal of some length.
+_ASSIGNMENT = r"""(?ix)(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,60})["']?\s*(?:=|:)\s*
+    (?P<quote>["'])(?P<value>[^"'\n]{6,200})(?P=quote)"""
+_BARE_ASSIGNMENT = (
+    r"(?m)^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,60})\s*[=:]\s*"
+    r"(?P<value>[^\s\"'#]{8,200})\s*$"
+)
+_URL_PARAMETER = r"(?P<head>[?&](?P<name>[^=&#\s]+)=)(?P<value>[^&#\s]+)"
+
+_SECRET_FILES = (
+    ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore",
+    "*.ppk", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", ".netrc", "_netrc", ".pypirc", ".npmrc",
+    ".pgpass", ".htpasswd", ".git-credentials", "credentials", "credentials.json",
+    "client_secret*.json", "service-account*.json", "service_account*.json", "secrets.yaml",
+    "secrets.yml", "secrets.json", "secrets.toml", "kaggle.json", "*.kdbx", "*.ovpn",
+)  # fmt: skip
+_TEMPLATES = (
+    "*.example", "*.sample", "*.template", "*.dist", "*.tmpl", "*.pub", "*.example.*", "*.defaults",
+)  # fmt: skip
+
+
+# -- names ---------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def secret_key(name: str) -> bool:
+    """Whether a name says that its value is a secret: `api_key`, not `max_tokens`."""
+    lower = name.lower()
+    if not any(hint in lower for hint in _SECRET_HINTS):
+        return False
+    snake = re.sub(_CAMEL, "_", name)
+    return bool(re.search(_SECRET_WORDS, snake)) and not re.search(_INNOCENT_NAME, snake)
+
+
+def _is_secret_value(value: str) -> bool:
+    """Whether text under such a name can be one: not empty, a placeholder or `</s>`."""
+    return len(value) >= 3 and not re.match(_PLACEHOLDER, value)
+
+
+# -- text ----------------------------------------------------------------------------------
+
+
+def redact_text(text: str, allow: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """The text without the tokens in it, and what kinds of them were found.
+
+    Args:
+        allow: expressions; what one of them matches whole stays.
+    """
+    found: list[str] = []
+    if len(text) < 8:
+        return text, found
+    lower = text.lower()
+    for label, hints, expression in _SHAPES:
+        if not any(hint in lower for hint in hints):
+            continue
+
+        def replace(match: re.Match[str], label: str = label) -> str:
+            named = "secret" in match.re.groupindex
+            secret = match["secret"] if named else match[0]
+            if (
+                secret == MARK
+                or _allowed(secret, allow)
+                or (named and re.match(_PLACEHOLDER, secret))
+            ):
+                return match[0]
+            found.append(label)
+            if not named:
+                return MARK
+            start, end = match.span("secret")
+            return match[0][: start - match.start()] + MARK + match[0][end - match.start() :]
+
+        text = re.sub(expression, replace, text)
+    return text, found
+
+
+def redact_url(url: str, allow: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """The URL without password, token and secret parameters; a plain user name stays."""
+    found: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        if not secret_key(match["name"]) or _allowed(match["value"], allow):
+            return match[0]
+        if match["value"] != MARK:
+            found.append(f"URL parameter {match['name']}")
+        return match["head"] + MARK
+
+    if "=" in url and ("?" in url or "&" in url):
+        url = re.sub(_URL_PARAMETER, replace, url)
+    text, more = redact_text(url, allow)
+    return text, found + more
+
+
+def redact_argv(argv: Sequence[str], allow: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """A command line without secrets, and what was found.
+
+    `--password X`, `--api-key=X`, `KEY=X`, `-H 'Authorization: ...'`, URLs and bare tokens.
+    """
+    safe: list[str] = []
+    found: list[str] = []
+    secret_next = ""
+    for arg in argv:
+        if secret_next:
+            flag, secret_next = secret_next, ""
+            if not arg.startswith("-") and _is_secret_value(arg) and not _allowed(arg, allow):
+                safe.append(MARK)
+                found.append(flag)
+                continue
+        name, equals, value = arg.lstrip("-").partition("=")
+        if (equals or arg.startswith("-")) and _is_word(name) and secret_key(name):
+            if not equals:
+                secret_next = name
+            elif _is_secret_value(value) and not _allowed(value, allow):
+                safe.append(arg[: len(arg) - len(value)] + MARK)
+                found.append(name)
+                continue
+        text, hits = redact_url(arg, allow)
+        safe.append(text)
+        found.extend(hits)
+    return safe, found
+
+
+def redact_param(key: str, value: Any, allow: Sequence[str] = ()) -> tuple[Any, str | None]:
+    """A param's value without secrets, and what was found in it, if anything."""
+    if isinstance(value, str):
+        if len(value) >= 3 and secret_key(key) and _is_secret_value(value):
+            return (value, None) if _allowed(value, allow) else (MARK, "its name says so")
+        text, found = redact_url(value, allow)
+        return text, found[0] if found else None
+    if isinstance(value, list):
+        items = [redact_param(key, item, allow) for item in value]
+        hit = next((hit for _, hit in items if hit is not None), None)
+        return ([item for item, _ in items], hit) if hit is not None else (value, None)
+    return value, None
+
+
+def _is_word(name: str) -> bool:
+    return name.replace("_", "").replace("-", "").replace(".", "").isalnum()
+
+
+# -- files ---------------------------------------------------------------------------------
+
+
+def file_reason(
+    path: str, data: bytes, withhold: Sequence[str] = (), allow: Sequence[str] = ()
+) -> str | None:
+    """Why a file must not be stored, or None if it may be.
+
+    Args:
+        withhold: globs of the user's own, on the whole path or the name.
+        allow: expressions; a secret that one of them matches whole does not count.
+    """
+    name = path.rpartition("/")[2]
+    for pattern in withhold:
+        if fnmatchcase(path, pattern) or fnmatchcase(name, pattern):
+            return f"matches source.withhold: {pattern}"
+    lower = name.lower()
+    if not any(fnmatchcase(lower, pattern) for pattern in _TEMPLATES):
+        for pattern in _SECRET_FILES:
+            if fnmatchcase(lower, pattern):
+                return f"its name is that of a file with secrets ({pattern})"
+        if path.endswith(".dvc/config.local"):
+            return "its name is that of a file with secrets (.dvc/config.local)"
+    if b"\0" in data[:8000]:
+        return None
+    text = data[:_SCANNED_BYTES].decode("utf-8", "replace")
+    _, found = redact_text(text, allow)
+    if found:
+        return f"holds a secret: {found[0]}"
+    return _assigned(text, allow)
+
+
+def _assigned(text: str, allow: Sequence[str]) -> str | None:
+    for expression in (_ASSIGNMENT, _BARE_ASSIGNMENT):
+        for match in re.finditer(expression, text):
+            name, value = match["name"], match["value"]
+            if not secret_key(name) or not _is_secret_value(value) or _allowed(value, allow):
+                continue
+            if expression is _BARE_ASSIGNMENT and not _looks_random(value):
+                # Without quotes it may be a variable, a call or a type.
+                continue
+            if _is_prose(value):
+                continue
+            return f"holds a secret: {name}"
+    return None
+
+
+def _looks_random(value: str) -> bool:
+    return bool(re.search(r"[0-9]", value) and re.search(r"[A-Za-z]", value)) and not re.search(
+        r"[(){}\[\]<>.,;]", value
+    )
+
+
+def _is_prose(value: str) -> bool:
+    """Whether text is a message or a name rather than a secret."""
+    return " " in value.strip() or (value.isalpha() and value.islower() and len(value) < 8)
+
+
+# -- helpers -------------------------------------------------------------------------------
+
+
+def _allowed(secret: str, allow: Sequence[str]) -> bool:
+    return any(re.fullmatch(pattern, secret) for pattern in allow)

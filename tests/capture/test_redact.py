@@ -1,0 +1,140 @@
+"""Nothing leaks, and next to no innocent is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from gittrack.capture import redact
+from tests.capture.corpus import (
+    INNOCENT_NAMES,
+    INNOCENT_TEXTS,
+    SECRET_NAMES,
+    SECRET_TEXTS,
+)
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(SECRET_TEXTS) + len(SECRET_NAMES) >= 150
+    assert len(INNOCENT_TEXTS) + len(INNOCENT_NAMES) >= 150
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRET_TEXTS)
+def test_every_known_token_is_taken_out(text: str, secret: str) -> None:
+    safe, found = redact.redact_text(text)
+    assert secret not in safe
+    assert redact.MARK in safe
+    assert found
+    assert redact.redact_text(safe) == (safe, [])
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_names_that_say_so(name: str) -> None:
+    assert redact.secret_key(name)
+    assert redact.redact_param(name, "hunter" + "22") == (redact.MARK, "its name says so")
+
+
+def test_at_most_two_in_a_hundred_innocents_are_touched() -> None:
+    touched = [text for text in INNOCENT_TEXTS if redact.redact_url(text)[0] != text]
+    touched += [name for name in INNOCENT_NAMES if redact.redact_param(name, "some text")[1]]
+    touched += [text for text in INNOCENT_TEXTS if redact.redact_argv(["x", text])[0][1] != text]
+    assert touched == []
+
+
+@pytest.mark.parametrize(
+    "value", [512, 0.1, True, None, "", "</s>", "<pad>", "${TOKEN}", "none", "x" * 3]
+)
+def test_values_that_are_no_secrets_stay_under_any_name(value: object) -> None:
+    assert redact.redact_param("token", value) == (value, None)
+
+
+def test_lists_are_looked_through() -> None:
+    token = "gh" + "p_" + "a" * 36
+    assert redact.redact_param("args", ["x", token]) == (["x", redact.MARK], "GitHub token")
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["t", "--password", "hunter22"], ["t", "--password", "<redacted>"]),
+        (["t", "--api-key=abc123def"], ["t", "--api-key=<redacted>"]),
+        (["t", "--apiKey", "abc123def", "-v"], ["t", "--apiKey", "<redacted>", "-v"]),
+        (["t", "DB_PASSWORD=abc123def"], ["t", "DB_PASSWORD=<redacted>"]),
+        (["t", "--token", "--next"], ["t", "--token", "--next"]),
+        (["t", "--max-tokens", "512"], ["t", "--max-tokens", "512"]),
+        (["t", "--tokenizer=gpt2"], ["t", "--tokenizer=gpt2"]),
+        (["t", "https://a:b12345@h/x"], ["t", "https://a:<redacted>@h/x"]),
+        (["t", "https://h/x?token=abc123&n=1"], ["t", "https://h/x?token=<redacted>&n=1"]),
+    ],
+)
+def test_command_lines(argv: list[str], expected: list[str]) -> None:
+    safe, found = redact.redact_argv(argv)
+    assert safe == expected
+    assert bool(found) == (argv != expected)
+
+
+def test_what_is_allowed_stays() -> None:
+    token = "gh" + "p_" + "a" * 36
+    assert redact.redact_text(token, ["ghp_a+"]) == (token, [])
+    assert redact.redact_text(token, ["ghp_"])[1] == ["GitHub token"]
+    assert redact.redact_param("password", "public", ["public"]) == ("public", None)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".env", "a/.env.local", "prod.env", "key.pem", "id_rsa", ".netrc", "x/credentials.json",
+     "secrets.yaml", "sub/.dvc/config.local", ".aws/credentials"],
+)  # fmt: skip
+def test_files_that_are_withheld_by_name(path: str) -> None:
+    assert redact.file_reason(path, b"A=1\n")
+
+
+@pytest.mark.parametrize(
+    "path", [".env.example", "env.py", "environment.yml", "id_rsa.pub", "keys.py"]
+)
+def test_files_that_only_sound_so(path: str) -> None:
+    assert redact.file_reason(path, b"A=1\n") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token = 'gh" + "p_" + "a" * 36 + "'\n",
+        "API_KEY = 'a8f5f167f44f4964e6c998dee827110c'\n",
+        '{"password": "correct-horse-7"}\n',
+        "export DB_PASSWORD=s3cr3tpassw0rd\n",
+        "-----BEGIN PRIV" + "ATE KEY-----\nabc\n",
+    ],
+)
+def test_files_that_hold_a_secret(text: str) -> None:
+    assert redact.file_reason("train.py", text.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = os.environ['PASSWORD']\n",
+        "token = get_token()\n",
+        "api_key: str = ''\n",
+        "password = 'changeme'\n",
+        "secret = '<your-secret>'\n",
+        "max_tokens = 'abcdef123456'\n",
+        "api_key: ${API_KEY}\n",
+        "help='the password of the database'\n",
+        "parser.add_argument('--token', help='an access token')\n",
+        "commit = '763950b7fad1692c8027b44b4c2801f53eaa7cf9'\n",
+        "def login(password: str, token: Optional[str]) -> None: ...\n",
+    ],
+)
+def test_files_that_talk_of_secrets_only(text: str) -> None:
+    assert redact.file_reason("train.py", text.encode()) is None
+
+
+def test_the_users_own_globs_withhold_too() -> None:
+    assert redact.file_reason("data/x.csv", b"", withhold=["data/*"]) == (
+        "matches source.withhold: data/*"
+    )
+
+
+def test_binary_and_large_files_are_judged_in_bounded_time() -> None:
+    assert redact.file_reason("x.bin", b"\0" * 10_000_000) is None
+    assert redact.file_reason("x.txt", b"a_b-c " * 2_000_000) is None
