@@ -96,7 +96,7 @@ def _source(run: Run, source: Source) -> list[str]:
     if not lines:
         return []
     lines.append(f"state   {source_state(run, source)}")
-    if source.tree and source.state == "exact":
+    if source.tree:
         lines.append(f"tree    {source.tree}")
     changes = _changed_files(source)
     lines += changes[:_MOST_FILES]
@@ -106,15 +106,17 @@ def _source(run: Run, source: Source) -> list[str]:
 
 
 def source_state(run: Run, source: Source) -> str:
-    """In a few words, how the source stands to its commit and whether it can be rebuilt."""
-    changed = len(_changed_files(source)) - len(source.withheld)
-    words = [
-        f"dirty, {t.plural(changed, 'changed file')}" if source.dirty or run.dirty else "clean"
-    ]
+    """In a few words: whether it can be rebuilt, and how it stands to its commit."""
     if source.withheld:
-        words.append(f"withheld: {t.plural(len(source.withheld), 'file')}")
-    elif source.state:
-        words.append(t.safe(source.state))
+        words = [f"withheld: {t.plural(len(source.withheld), 'file')}"]
+    elif source.tree is None:
+        words = ["not recorded"]
+    else:
+        words = ["inexact: submodules had changes" if source.submodules_dirty else "exact"]
+    if source.dirty or run.dirty:
+        words.append(f"dirty, {t.plural(len(_changed_files(source)), 'changed file')}")
+    if source.state:
+        words.append(f"{t.safe(source.state)} in progress")
     return "; ".join(words)
 
 
