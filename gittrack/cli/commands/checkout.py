@@ -1,0 +1,37 @@
+"""`gittrack checkout`: lay out exactly what ran."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from gittrack.cli.output import Output
+from gittrack.cli.output.text import plural, safe
+from gittrack.errors import EXIT_OK
+from gittrack.repo import Repo
+
+HELP = "Lay out exactly what ran in a new folder; your own files stay untouched."
+EXAMPLE = "gittrack checkout @ --into ../what-ran"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `checkout`."""
+    parser.add_argument("run", metavar="RUN", help="an id, the start of one, a name or @")
+    parser.add_argument("--into", metavar="DIR", required=True, help="a new or empty folder")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Lay out the source of a run, and say what it was verified against."""
+    with Repo.find() as repo:
+        found = repo.get_run(args.run)
+        done = repo.checkout(found, os.path.abspath(args.into))
+    lines = [f"laid out {plural(done.files, 'file')} of {safe(found.name)} in {safe(done.into)}"]
+    if done.withheld:
+        lines.append(
+            f"withheld from the record, and not laid out: {plural(len(done.withheld), 'file')}"
+        )
+        lines += [f"    {safe(path)}" for path in done.withheld]
+    else:
+        lines.append(f"tree {done.tree}, as it was recorded")
+    out.lines(lines)
+    return EXIT_OK

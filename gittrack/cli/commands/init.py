@@ -1,0 +1,25 @@
+"""`gittrack init`: make the store."""
+
+from __future__ import annotations
+
+import argparse
+
+from gittrack.cli.output import Output
+from gittrack.cli.output.text import safe
+from gittrack.errors import EXIT_OK
+from gittrack.repo import Repo
+
+HELP = "Make the store in this repository; safe to repeat, and not required."
+EXAMPLE = "gittrack init"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `init`."""
+    parser.add_argument("--no-hooks", action="store_true", help="install no git hooks")
+
+
+def run(args: argparse.Namespace, out: Output) -> int:
+    """Make the store and say what was written."""
+    with Repo.find() as repo:
+        out.lines(safe(line) for line in repo.init().lines)
+    return EXIT_OK

@@ -1,0 +1,194 @@
+"""The command `gittrack`: its commands, its global options and the one error handler."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn, Protocol, cast
+
+import gittrack
+from gittrack.cli.output import Output
+from gittrack.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    GittrackError,
+    UsageError,
+)
+
+#: Name and help of every command; its module is imported when it is asked for.
+COMMANDS = {
+    "log": "list runs, the newest first",
+    "show": "show one run, or one of its files",
+    "diff": "show what differs between two runs",
+    "experiments": "list experiments",
+    "status": "show what runs, what was lost and what needs a look",
+    "checkout": "lay out exactly what ran in a new folder",
+    "config": "list settings and where they come from",
+    "init": "make the store in this repository",
+    "recover": "take over the runs of dead processes",
+    "demo": "record real runs in a throwaway repository and look at them",
+}
+
+#: Options whose value may begin with a dash: `--sort -metrics.acc`.
+_DASHED = ("--sort", "--where")
+COLORS = ("auto", "always", "never")
+
+
+class Command(Protocol):
+    """What a module under `commands` offers."""
+
+    HELP: str
+    EXAMPLE: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the command's own arguments."""
+
+    def run(self, args: argparse.Namespace, out: Output) -> int:
+        """Do it; the exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that prints through `out` and raises its complaints."""
+
+    def __init__(self, out: Output, prog: str, description: str, epilog: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.out = out
+
+    def print_help(self, file: object = None) -> None:
+        """Print the help."""
+        self.out.lines(self.format_help().splitlines())
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UsageError that names the help to read."""
+        raise UsageError(message, next=f"{self.prog} --help")
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    out = Output()
+    try:
+        return _run(list(argv), out)
+    except SystemExit as ended:  # argparse ends so after help
+        return int(ended.code or EXIT_OK)
+    except GittrackError as error:
+        out.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has what it wanted. Nothing may be written when Python ends, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as error:
+        from gittrack.cli.bug import report
+
+        out.error(report(error, argv))
+        return EXIT_BUG
+
+
+def _run(argv: list[str], out: Output) -> int:
+    top = _top_parser(out)
+    args = top.parse_args(argv)
+    out.set_color(args.color)
+    if args.version:
+        out.lines([f"gittrack {gittrack.__version__}"])
+        return EXIT_OK
+    if not args.command:
+        top.print_help()
+        return EXIT_USAGE
+    name, *rest = args.command
+    if name == "help":
+        return _run([*rest[:1], "--help"], out)
+    if name not in COMMANDS:
+        raise _unknown(name)
+    command = load(name)
+    parser = parser_for(name, command, out)
+    parsed = parser.parse_args(_join_dashed(rest))
+    if parsed.color:
+        out.set_color(parsed.color)
+    for folder in args.folders:
+        _enter(folder)
+    return command.run(parsed, out)
+
+
+def _top_parser(out: Output) -> Parser:
+    listed = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
+    top = Parser(
+        out,
+        "gittrack",
+        "Experiment tracking that lives in git.",
+        f"commands:\n{listed}\n\nexample:\n  gittrack log --where 'metrics.loss < 0.3' -n 5",
+    )
+    top.add_argument("--version", action="store_true", help="print the version")
+    top.add_argument(
+        "-C", dest="folders", metavar="DIR", action="append", default=[], help="run as if in DIR"
+    )
+    _add_color(top)
+    top.add_argument("command", nargs=argparse.REMAINDER, help="a command and its arguments")
+    return top
+
+
+def load(name: str) -> Command:
+    """The module of a command."""
+    return cast("Command", import_module(f"gittrack.cli.commands.{name}"))
+
+
+def parser_for(name: str, command: Command, out: Output) -> Parser:
+    """The parser of one command, with its help and example."""
+    parser = Parser(out, f"gittrack {name}", command.HELP, f"example:\n  {command.EXAMPLE}")
+    command.add_arguments(parser)
+    _add_color(parser)
+    return parser
+
+
+def _add_color(parser: Parser) -> None:
+    parser.add_argument(
+        "--color", metavar="WHEN", choices=COLORS, help="auto (default), always or never"
+    )
+
+
+def _join_dashed(argv: list[str]) -> list[str]:
+    """`--sort -x` as `--sort=-x`, which argparse does not take for an option of its own."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] in _DASHED:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise GittrackError(
+            f"cannot go to {folder}", why=error.strerror or str(error), next="gittrack -C DIR"
+        ) from None
+
+
+def _unknown(name: str) -> UsageError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, n=1)
+    return UsageError(
+        f"there is no command '{name}'",
+        why=f"did you mean '{near[0]}'?" if near else f"there are {', '.join(COMMANDS)}",
+        next=f"gittrack {near[0]}" if near else "gittrack --help",
+    )

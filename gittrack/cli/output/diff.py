@@ -1,0 +1,206 @@
+"""What differs between two runs: for people, for programs, for a page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gittrack.cli.output import Style
+from gittrack.cli.output import text as t
+from gittrack.cli.output.records import artifact_record
+from gittrack.cli.output.tables import escape_markdown, render_markdown, render_table
+from gittrack.core.diff import ADDED, REMOVED, Change, MetricChange, RunDiff, SourceDiff
+from gittrack.core.model import Artifact, Run
+
+_INDENT = "    "
+_MARKS = {ADDED: "+", REMOVED: "-"}
+_COLORS = {"+": "green", "-": "red", "~": "yellow", "?": "cyan"}
+_MOST_FILES = 20
+#: Facts that the part about the source says better.
+_SAID_OF_SOURCE = ("commit", "base", "tree")
+
+#: Mark, key, value in a, value in b, change.
+Row = tuple[str, str, str, str, str]
+
+
+def render_diff(diff: RunDiff, a: Run, b: Run, style: Style, width: int) -> Iterator[str]:
+    """The form for people, in the manner of `git diff`: `-` is a alone, `+` is b alone."""
+    yield style(t.cut(f"--- {_name(a)}", width), "bold")
+    yield style(t.cut(f"+++ {_name(b)}", width), "bold")
+    if diff.is_empty:
+        yield ""
+        yield "nothing differs but id, name and times"
+        return
+    for title, rows, equal in _sections(diff):
+        if title == "Facts" and diff.source is not None:
+            rows = [row for row in rows if row[1] not in _SAID_OF_SOURCE]
+        if rows:
+            yield ""
+            same = f" ({equal} equal)" if equal else ""
+            yield style(f"{title}{same}", "yellow")
+            yield from _aligned(rows, style, width)
+    if diff.source is not None:
+        yield ""
+        yield style("Source", "yellow")
+        yield from (_INDENT + line for line in _source_lines(diff.source, style, width))
+
+
+def diff_rows(diff: RunDiff) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of everything that differs."""
+    header = ["", "kind", "key", "a", "b", "change"]
+    rows = [
+        [mark, title.lower(), *values]
+        for title, section, _ in _sections(diff)
+        for mark, *values in section
+    ]
+    if diff.source is not None:
+        rows += [
+            [_file_mark(item.kind), "source", t.safe(item.path), "", "", item.kind]
+            for item in diff.source.files
+        ]
+    return header, rows
+
+
+def render_diff_table(diff: RunDiff, width: int | None) -> list[str]:
+    """All that differs in one aligned table."""
+    header, rows = diff_rows(diff)
+    # The mark is one column wide and comes first, so the key may be cut and it never is.
+    return render_table(header, rows, width)
+
+
+def render_diff_markdown(diff: RunDiff, a: Run, b: Run) -> list[str]:
+    """The same for a page, under a line that names both runs."""
+    title = f"**{escape_markdown(_name(a))}** → **{escape_markdown(_name(b))}**"
+    header, rows = diff_rows(diff)
+    table = render_markdown(header[1:], [row[1:] for row in rows])
+    return [title, "", *(table or ["Nothing differs but id, name and times."])]
+
+
+def diff_record(diff: RunDiff, a: Run, b: Run) -> dict[str, Any]:
+    """What `--format json` says of a diff."""
+    return {
+        "a": {"id": a.id, "name": a.name, "experiment": a.experiment},
+        "b": {"id": b.id, "name": b.name, "experiment": b.experiment},
+        "equal": {"params": diff.params_equal, "metrics": diff.metrics_equal},
+        "params": _change_records(diff.params),
+        "metrics": {item.key: _metric_record(item) for item in diff.metrics},
+        "tags": _change_records(diff.tags),
+        "facts": _change_records(diff.attributes),
+        "artifacts": _change_records(diff.artifacts),
+        "source": None if diff.source is None else _source_record(diff.source),
+    }
+
+
+def _name(run: Run) -> str:
+    return f"{t.safe(run.short_id)} {t.safe(run.name)} ({t.safe(run.experiment)})"
+
+
+def _sections(diff: RunDiff) -> Iterator[tuple[str, list[Row], int]]:
+    yield "Params", [_row(item) for item in diff.params], diff.params_equal
+    yield "Metrics", [_metric_row(item) for item in diff.metrics], diff.metrics_equal
+    yield "Tags", [_row(item) for item in diff.tags], 0
+    yield "Facts", [_row(item) for item in diff.attributes], 0
+    yield "Artifacts", [_row(item) for item in diff.artifacts], 0
+
+
+def _row(item: Change) -> Row:
+    a = "" if item.kind == ADDED else _value(item.key, item.a)
+    b = "" if item.kind == REMOVED else _value(item.key, item.b)
+    return _MARKS.get(item.kind, "~"), t.safe(item.key), a, b, ""
+
+
+def _value(key: str, value: Any) -> str:
+    if isinstance(value, Artifact):
+        return f"{t.size(value.size_bytes)} {(value.blob or value.md5 or '')[:8]}".rstrip()
+    if key in ("commit", "base", "tree") and isinstance(value, str):
+        return t.safe(value)[:12]
+    if key == "argv":
+        return t.safe(" ".join(value))
+    return t.value_text(value)
+
+
+def _metric_row(item: MetricChange) -> Row:
+    a = "" if item.a is None else t.number(item.a.last)
+    b = "" if item.b is None else t.number(item.b.last)
+    return _MARKS.get(item.kind, "~"), t.safe(item.key), a, b, change_text(item)
+
+
+def change_text(item: MetricChange) -> str:
+    """`+0.012 (+1.4 %)`, as far as it can be said."""
+    if item.absolute is None:
+        return ""
+    sign = "+" if item.absolute >= 0 else ""
+    text = f"{sign}{item.absolute:.3g}"
+    return text if item.relative is None else f"{text} ({item.relative * 100:+.3g} %)"
+
+
+def _aligned(rows: Sequence[Row], style: Style, width: int) -> Iterator[str]:
+    """Rows in columns; a row that is too long for that takes a line for each part."""
+    room = width - len(_INDENT) - 2  # the mark and a blank
+    short = [row for row in rows if t.width_of(_joined(row, (0, 0, 0))) <= room]
+    sizes = [max((t.width_of(row[column]) for row in short), default=0) for column in (1, 2, 3)]
+    for row in rows:
+        mark, key, a, b, change = row
+        line = _joined(row, (sizes[0], *(sizes[1:] if a and b else (0, 0))))
+        if t.width_of(line) > room:
+            line = _joined(row, (0, 0, 0))
+        yield f"{_INDENT}{style(mark, _COLORS[mark])} {t.cut(line if row in short else key, room)}"
+        if row not in short:
+            pair = [f"{a} -> {b}"] if a and b else [a or b]
+            if t.width_of(pair[0]) > room - 2:
+                pair = [f"- {a}", f"+ {b}"] if a and b else pair
+            yield from (f"{_INDENT}    {t.cut(part, room - 2)}" for part in (*pair, change) if part)
+
+
+def _joined(row: Row, sizes: tuple[int, ...]) -> str:
+    _, key, a, b, change = row
+    values = f"{t.pad(a, sizes[1])} -> {t.pad(b, sizes[2])}" if a and b else a or b
+    return f"{t.pad(key, sizes[0])}  {values}  {change}".rstrip()
+
+
+def _file_mark(kind: str) -> str:
+    return {ADDED: "+", REMOVED: "-", "maybe": "?"}.get(kind, "~")
+
+
+def _source_lines(source: SourceDiff, style: Style, width: int) -> Iterator[str]:
+    commits = [commit[:12] if commit else "none" for commit in source.commits]
+    where = commits[0] if commits[0] == commits[1] else f"{commits[0]} -> {commits[1]}"
+    said = {True: "the same", False: "different", None: "not known whether it differs"}
+    yield t.cut(f"{said[source.same]}; commit {where}", width - len(_INDENT))
+    for item in source.files[:_MOST_FILES]:
+        mark = _file_mark(item.kind)
+        yield f"{style(mark, _COLORS[mark])} {t.cut(t.safe(item.path), width - len(_INDENT) - 2)}"
+    if len(source.files) > _MOST_FILES:
+        yield f"and {t.plural(len(source.files) - _MOST_FILES, 'more file')}"
+    if not source.complete:
+        yield t.cut("there may be more: not all files can be compared", width - len(_INDENT))
+
+
+def _change_records(changes: Sequence[Change]) -> dict[str, Any]:
+    return {
+        item.key: {"change": item.kind, "a": _plain(item.a), "b": _plain(item.b)}
+        for item in changes
+    }
+
+
+def _plain(value: Any) -> Any:
+    return artifact_record(value) if isinstance(value, Artifact) else value
+
+
+def _metric_record(item: MetricChange) -> dict[str, Any]:
+    return {
+        "change": item.kind,
+        "a": None if item.a is None else item.a.last,
+        "b": None if item.b is None else item.b.last,
+        "absolute": item.absolute,
+        "relative": item.relative,
+    }
+
+
+def _source_record(source: SourceDiff) -> dict[str, Any]:
+    return {
+        "same": source.same,
+        "commits": list(source.commits),
+        "files": [{"path": item.path, "change": item.kind} for item in source.files],
+        "complete": source.complete,
+    }

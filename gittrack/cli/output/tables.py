@@ -1,0 +1,110 @@
+"""Tables: aligned for a terminal, Markdown, CSV and TSV. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gittrack.cli.output import text as t
+
+_NUMBER = re.compile(r"[+-]?(\d[\d,.]*(e[+-]?\d+)?( ?%)?|Infinity)|NaN|", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[\\`*\[\]~|]")
+_MIN_COLUMN = 8
+#: tabulate counts characters; each drawn one is lent one of these, and a filler if it is wide.
+_LENT = 0x100001
+_FILLER = chr(0x100000)
+
+
+def render_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
+) -> list[str]:
+    """Columns under a rule, cut to `width`: first the widest cells, then columns at the right."""
+    if not rows:
+        return []
+    lined = [list(header), *(list(row) for row in rows)]
+    sizes = [max(map(t.width_of, column)) for column in zip(*lined, strict=True)]
+    if width is not None:
+        sizes = _fit(sizes, width)
+        lined = [list(map(t.cut, row, sizes)) for row in lined]
+    rule = ["-" * size for size in sizes]
+    return _tabulate([], [lined[0], rule, *lined[1:]], "plain", lined[1:])
+
+
+def render_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table of GitHub's Markdown; nothing in a cell is taken for markup."""
+    if not rows:
+        return []
+    return _tabulate(
+        [escape_markdown(cell) for cell in header],
+        [[escape_markdown(cell) for cell in row] for row in rows],
+        "pipe",
+        rows,
+    )
+
+
+def render_separated(header: Sequence[str], rows: Sequence[Sequence[str]], form: str) -> str:
+    """CSV as RFC 4180 has it, or the same with tabs (and line feeds alone)."""
+    import csv
+    import io
+
+    file = io.StringIO()
+    if form == "csv":
+        writer = csv.writer(file, lineterminator="\r\n")
+    else:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def escape_markdown(text: str) -> str:
+    """The text without anything that Markdown or HTML would act on."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN.sub(lambda match: "\\" + match[0], text)
+
+
+def _fit(sizes: list[int], width: int) -> list[int]:
+    """Sizes that fit: the first column stays whole, since it names the row."""
+    sizes = list(sizes)
+    while len(sizes) > 1 and sum(sizes) + 2 * (len(sizes) - 1) > width:
+        widest = max(range(1, len(sizes)), key=lambda column: (sizes[column], column))
+        if sizes[widest] > _MIN_COLUMN:
+            sizes[widest] -= 1
+        else:
+            sizes.pop()
+    return [min(sizes[0], width), *sizes[1:]]
+
+
+def _tabulate(
+    header: list[str], rows: list[list[str]], form: str, values: Sequence[Sequence[str]]
+) -> list[str]:
+    """What tabulate makes of it; columns whose `values` are numbers go to the right."""
+    from tabulate import tabulate
+
+    lent: dict[str, str] = {}
+    back: dict[int, str] = {ord(_FILLER): ""}
+
+    def lend(cell: str) -> str:
+        if cell.isascii():
+            return cell
+        drawn = []
+        for cluster, width in t.clusters(cell):
+            if cluster not in lent:
+                lent[cluster] = chr(_LENT + len(lent))
+                back[ord(lent[cluster])] = cluster
+            drawn.append(lent[cluster] + _FILLER * (width - 1))
+        return "".join(drawn)
+
+    align = ["right" if _is_numeric(column) else "left" for column in zip(*values, strict=True)]
+    table = tabulate(
+        [[lend(cell) for cell in row] for row in rows],
+        headers=[lend(cell) for cell in header],
+        tablefmt=form,
+        disable_numparse=True,
+        colalign=align,
+    )
+    return [line.rstrip().translate(back) for line in table.splitlines()]
+
+
+def _is_numeric(column: Sequence[str]) -> bool:
+    return any(column) and all(_NUMBER.fullmatch(cell) for cell in column)

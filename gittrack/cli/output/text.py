@@ -1,0 +1,190 @@
+"""Text for a terminal: made safe, measured, cut and wrapped. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+ELLIPSIS = "…"
+
+#: Controls, halves of surrogate pairs, line separators, and what turns the direction of text or
+#: hides in it. Joiners (U+200C, U+200D) stay: emoji and several scripts need them.
+_UNSAFE_CLASS = (
+    "\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f"
+)
+UNSAFE = re.compile(f"[{_UNSAFE_CLASS}]")
+#: The same without the line feed and the tab that a layout itself is made of.
+UNSAFE_IN_LAYOUT = re.compile(f"[{_UNSAFE_CLASS.replace(chr(0) + '-' + chr(0x1F), '')}]")
+
+
+def safe(text: str) -> str:
+    """The text on one line, with every character that could steer a terminal spelled out."""
+    if text.isascii() and text.isprintable():
+        return text
+    return UNSAFE.sub(_spell, text)
+
+
+def safe_lines(text: str) -> list[str]:
+    """The lines of a text, each of them safe."""
+    return [safe(line.expandtabs(4)) for line in re.split(r"\r\n|\n", text.strip("\r\n"))]
+
+
+def _spell(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    named = {9: "\\t", 10: "\\n", 13: "\\r"}.get(code)
+    if named:
+        return named
+    return (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    )
+
+
+def clusters(text: str) -> Iterator[tuple[str, int]]:
+    """The characters as they are drawn, marks with their base, and the columns each takes."""
+    from unicodedata import category, east_asian_width
+
+    base, width = "", 0
+    for char in text:
+        if base and (char in "\u200c\u200d\ufe0e\ufe0f" or category(char) in ("Mn", "Me")):
+            base += char
+            continue
+        if base:
+            yield base, width
+        base, width = char, 2 if east_asian_width(char) in "WF" else 1
+    if base:
+        yield base, width
+
+
+def width_of(text: str) -> int:
+    """How many columns of a terminal the text takes."""
+    return len(text) if text.isascii() else sum(width for _, width in clusters(text))
+
+
+def cut(text: str, width: int) -> str:
+    """The text in at most `width` columns, an ellipsis at the end of what was cut."""
+    if width_of(text) <= width:
+        return text
+    kept, used = [], 0
+    for cluster, columns in clusters(text):
+        if used + columns > width - 1:
+            break
+        kept.append(cluster)
+        used += columns
+    return "".join(kept).rstrip() + ELLIPSIS if width > 0 else ""
+
+
+def pad(text: str, width: int) -> str:
+    """The text with blanks up to `width` columns."""
+    return text + " " * (width - width_of(text))
+
+
+def flow(items: Iterable[str], width: int, gap: str = "  ") -> list[str]:
+    """Items side by side in lines of at most `width` columns; a longer item is cut."""
+    lines: list[str] = []
+    room = 0
+    for item in items:
+        item = cut(item, width)
+        columns = width_of(item)
+        if lines and columns + len(gap) <= room:
+            lines[-1] += gap + item
+            room -= columns + len(gap)
+        else:
+            lines.append(item)
+            room = width - columns
+    return lines
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """The lines of a text, broken between words where they are longer than `width` columns."""
+    lines: list[str] = []
+    for line in safe_lines(text):
+        lead = line[: len(line) - len(line.lstrip(" "))]
+        if width_of(line) <= width:
+            lines.append(line.rstrip())
+            continue
+        words = [piece for word in line.split() for piece in _pieces(word, width - len(lead))]
+        lines += [lead + part for part in flow(words, width - len(lead), " ")]
+    return lines
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    if width_of(word) <= width:
+        return [word]
+    pieces, used = [""], 0
+    for cluster, columns in clusters(word):
+        if used + columns > width:
+            pieces.append("")
+            used = 0
+        pieces[-1] += cluster
+        used += columns
+    return pieces
+
+
+# -- values ----------------------------------------------------------------------------------
+
+
+def number(value: float) -> str:
+    """A metric for people: six significant digits, the way they would write it."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    if value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.6g}"
+
+
+def value_text(value: Any) -> str:
+    """A param or a tag for people: text bare, everything else as JSON spells it."""
+    if isinstance(value, str):
+        return safe(value)
+    if isinstance(value, float):
+        return number(value) if not value.is_integer() else repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_item_text(item) for item in value) + "]"
+    return safe(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _item_text(value: Any) -> str:
+    return (
+        safe(json.dumps(value, ensure_ascii=False)) if isinstance(value, str) else value_text(value)
+    )
+
+
+def date(time_ms: int) -> str:
+    """A time as `git log` shows it, in the zone of whoever reads."""
+    at = time.localtime(time_ms / 1000)
+    return f"{time.strftime('%a %b', at)} {at.tm_mday} {time.strftime('%H:%M:%S %Y %z', at)}"
+
+
+def duration(duration_ms: int) -> str:
+    """A span of time in its two greatest units."""
+    seconds = duration_ms / 1000
+    if seconds < 60:
+        return f"{seconds:.1f}s" if duration_ms >= 100 else f"{duration_ms}ms"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if not hours:
+        return f"{minute}m{second:02d}s"
+    days, hour = divmod(hours, 24)
+    return f"{days}d{hour:02d}h" if days else f"{hour}h{minute:02d}m"
+
+
+def size(size_bytes: int) -> str:
+    """A number of bytes, in the unit that keeps it short."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    power = 1
+    while power < 4 and size_bytes >= 999.5 * 1000**power:
+        power += 1
+    return f"{size_bytes / 1000**power:.3g} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
