@@ -20,7 +20,8 @@ _SCANNED_BYTES = 2_000_000
 #: Well-known tokens: label, lower-case parts of which it holds one, expression. The group
 #: `secret`, if there is one, is what is taken out. Nothing is compiled before a part is met.
 _SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("AWS access key", ("akia", "asia", "aroa", "aida"), r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z2-7]{16}\b"),
+    ("AWS access key", ("akia", "asia", "aroa", "aida"),
+     r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z2-7]{16}\b"),
     ("AWS secret key", ("aws",),
      r"(?i)aws.{0,20}?(?:secret|sk).{0,20}?['\"=:\s](?P<secret>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])"),
     ("GitHub token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
@@ -55,7 +56,7 @@ _SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("signature in a URL", ("sig=", "signature="),
      r"(?i)[?&](?:sig|signature|x-amz-signature)=(?P<secret>[A-Za-z0-9%+/=_\-]{20,})"),
     ("private key", ("private key",),
-     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----(?:[\s\S]*?-----END [A-Z0-9 ]*KEY( BLOCK)?-----|(?s:.*))"),
+     r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----(?:.*?-----END [A-Z0-9 ]*KEY\b.{0,10}--|.*)"),
     ("credentials in a URL", ("://",),
      r"\b[a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@'\"]*:(?P<secret>[^\s/@'\"]+)@"),
     ("token in a URL", ("://",), r"\bhttps?://(?P<secret>[^\s/:@'\"]{8,})@"),
