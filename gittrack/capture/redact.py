@@ -56,7 +56,7 @@ _SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("signature in a URL", ("sig=", "signature="),
      r"(?i)[?&](?:sig|signature|x-amz-signature)=(?P<secret>[A-Za-z0-9%+/=_\-]{20,})"),
     ("private key", ("private key",),
-     r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----(?:.*?-----END [A-Z0-9 ]*KEY\b.{0,10}--|.*)"),
+     r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY.{0,9}--(?:.*?-----END [A-Z0-9 ]*KEY.{0,9}--|.*)"),
     ("credentials in a URL", ("://",),
      r"\b[a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@'\"]*:(?P<secret>[^\s/@'\"]+)@"),
     ("token in a URL", ("://",), r"\bhttps?://(?P<secret>[^\s/:@'\"]{8,})@"),
