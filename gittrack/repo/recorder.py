@@ -80,6 +80,7 @@ class Recorder:
         self._seals = seals and git is not None
         self._warn = warn
         self._code: _Code | None = None
+        self._last_start_ms = 0
         self._ended: list[tuple[journal.RunJournal, bool]] = []
         self._wake = threading.Condition(threading.Lock())
         self._sealing = threading.Lock()
@@ -102,7 +103,8 @@ class Recorder:
         Raises:
             JournalError: the journal cannot be written.
         """
-        start_ms = time.time_ns() // 1_000_000
+        # Two runs of one process never start at once, so "newest first" is their order.
+        start_ms = self._last_start_ms = max(time.time_ns() // 1_000_000, self._last_start_ms + 1)
         run_id = names.new_run_id(start_ms, os.urandom(6))
         name = name or names.random_name(os.urandom(4))
         who = process.identity(self._git_config, os.environ)
