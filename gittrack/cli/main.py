@@ -119,7 +119,7 @@ def _run(argv: list[str], out: Output) -> int:
         raise _unknown(name)
     command = load(name)
     parser = parser_for(name, command, out)
-    parsed = parser.parse_args(_join_dashed(rest))
+    parsed = parser.parse_args(join_dashed(rest))
     if parsed.color:
         out.set_color(parsed.color)
     for folder in args.folders:
@@ -163,7 +163,7 @@ def _add_color(parser: Parser) -> None:
     )
 
 
-def _join_dashed(argv: list[str]) -> list[str]:
+def join_dashed(argv: list[str]) -> list[str]:
     """`--sort -x` as `--sort=-x`, which argparse does not take for an option of its own."""
     joined: list[str] = []
     for word in argv:

@@ -49,7 +49,6 @@ class Output:
         self._stderr = stderr or sys.stderr
         self._environ = environ
         self.set_color(None)
-        self.is_terminal = self._stdout.isatty()
         columns = _columns(environ, self._stdout)
         self.width = max(MIN_WIDTH, columns or DEFAULT_WIDTH)
         #: None where nothing says how wide a table may be: into a pipe or a file it is whole.
@@ -68,7 +67,7 @@ class Output:
 
     def data(self, text: str) -> None:
         """Print text for programs: as it is, in UTF-8."""
-        self.raw(text.encode("utf-8", "surrogateescape"))
+        self.raw(text.encode("utf-8", "backslashreplace"))
 
     def raw(self, data: bytes) -> None:
         """Print bytes."""

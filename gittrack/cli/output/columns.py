@@ -57,7 +57,11 @@ def table_rows(runs: Sequence[Run], columns: Sequence[str]) -> Rows:
     """Header and rows for people: the telling columns by default."""
     names = list(columns) or _telling(runs)
     readers = [_reader(name, runs) for name in names]
-    rows = [[cell_text(read(run)) for read in readers] for run in runs]
+    kinds = [name.partition(".")[0] for name in names]
+    rows = [
+        [cell_text(read(run), kind) for read, kind in zip(readers, kinds, strict=True)]
+        for run in runs
+    ]
     return [t.safe(name) for name in (columns or _shortened(names))], rows
 
 
@@ -75,9 +79,11 @@ def machine_text(value: Any) -> str:
     return render_json(value, None).rstrip("\n")
 
 
-def cell_text(value: Any) -> str:
-    """A value in a table for people."""
-    return "" if value is None else t.value_text(value)
+def cell_text(value: Any, kind: str = "") -> str:
+    """A value in a table for people; `kind` tells metrics, whose 3.0 is a 3, from params."""
+    if value is None:
+        return ""
+    return t.number(value) if kind == "metrics" else t.value_text(value)
 
 
 def _reader(name: str, runs: Sequence[Run]) -> Callable[[Run], Any]:

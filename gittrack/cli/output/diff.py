@@ -47,15 +47,11 @@ def render_diff(diff: RunDiff, a: Run, b: Run, style: Style, width: int) -> Iter
 
 def diff_rows(diff: RunDiff) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of everything that differs."""
-    header = ["", "kind", "key", "a", "b", "change"]
-    rows = [
-        [mark, title.lower(), *values]
-        for title, section, _ in _sections(diff)
-        for mark, *values in section
-    ]
+    header = ["", "key", "a", "b", "change", "of"]
+    rows = [[*row, title.lower()] for title, section, _ in _sections(diff) for row in section]
     if diff.source is not None:
         rows += [
-            [_file_mark(item.kind), "source", t.safe(item.path), "", "", item.kind]
+            [_file_mark(item.kind), t.safe(item.path), "", "", item.kind, "source"]
             for item in diff.source.files
         ]
     return header, rows
@@ -64,7 +60,6 @@ def diff_rows(diff: RunDiff) -> tuple[list[str], list[list[str]]]:
 def render_diff_table(diff: RunDiff, width: int | None) -> list[str]:
     """All that differs in one aligned table."""
     header, rows = diff_rows(diff)
-    # The mark is one column wide and comes first, so the key may be cut and it never is.
     return render_table(header, rows, width)
 
 
@@ -138,13 +133,14 @@ def _aligned(rows: Sequence[Row], style: Style, width: int) -> Iterator[str]:
     """Rows in columns; a row that is too long for that takes a line for each part."""
     room = width - len(_INDENT) - 2  # the mark and a blank
     short = [row for row in rows if t.width_of(_joined(row, (0, 0, 0))) <= room]
-    sizes = [max((t.width_of(row[column]) for row in short), default=0) for column in (1, 2, 3)]
+    pairs = [row for row in short if row[2] and row[3]]
+    sizes = [max((t.width_of(row[1]) for row in short), default=0)]
+    sizes += [max((t.width_of(row[column]) for row in pairs), default=0) for column in (2, 3)]
     for row in rows:
         mark, key, a, b, change = row
-        line = _joined(row, (sizes[0], *(sizes[1:] if a and b else (0, 0))))
-        if t.width_of(line) > room:
-            line = _joined(row, (0, 0, 0))
-        yield f"{_INDENT}{style(mark, _COLORS[mark])} {t.cut(line if row in short else key, room)}"
+        lines = [_joined(row, kept) for kept in (tuple(sizes), (sizes[0], 0, 0), (0, 0, 0))]
+        line = next((line for line in lines if t.width_of(line) <= room), key)
+        yield f"{_INDENT}{style(mark, _COLORS[mark])} {t.cut(line, room)}"
         if row not in short:
             pair = [f"{a} -> {b}"] if a and b else [a or b]
             if t.width_of(pair[0]) > room - 2:

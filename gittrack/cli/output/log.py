@@ -32,7 +32,7 @@ def render_run(run: Run, style: Style, width: int) -> Iterator[str]:
     for block in blocks:
         if block:
             yield ""
-            yield from (_INDENT + line for line in block)
+            yield from (f"{_INDENT}{line}" if line else "" for line in block)
 
 
 def header(run: Run, style: Style, width: int) -> Iterator[str]:
@@ -62,6 +62,9 @@ def title(run: Run, style: Style, width: int) -> str:
     if run.branch and _title_width(short, name, facts) > width:
         del facts[1]
     room = width - len(f"run {short} ")
+    if (over := _title_width(short, name, facts) - width) > 0:
+        # What is wrong with a run matters more than the end of its name.
+        name = t.cut(name, max(8, t.width_of(name) - over))
     if _title_width(short, name, facts) > width:
         # The id stays whole: it is what people copy.
         rest = t.cut(f"{name} ({', '.join(text for text, _ in facts)})", room)

@@ -20,15 +20,15 @@ def render_show(run: Run, source: Source, style: Style, width: int) -> Iterator[
     yield from _facts(run, width)
     if run.description.strip():
         yield ""
-        yield from (_INDENT + line for line in t.wrap(run.description, width - len(_INDENT)))
+        lines = t.wrap(run.description, width - len(_INDENT))
+        yield from (f"{_INDENT}{line}" if line else "" for line in lines)
     yield from _mapping("Params", run.params, style, width)
     yield from _metrics(run, style, width)
     yield from _mapping("Tags", run.tags, style, width)
     yield from _section("Source", _source(run, source), style, width)
     artifacts = {path: t.size(item.size_bytes) for path, item in run.artifacts.items()}
     yield from _mapping("Artifacts", artifacts, style, width)
-    redacted = dict.fromkeys(run.redacted, "redacted")
-    yield from _mapping("Redacted", redacted, style, width)
+    yield from _section("Redacted", [t.safe(name) for name in run.redacted], style, width)
     warnings = [f"warning: {text}" for text in run.warnings]
     warnings += [f"conflict: {text}" for text in run.conflicts]
     wrapped = [line for text in warnings for line in t.wrap(text, width - len(_INDENT))]

@@ -9,7 +9,7 @@ from gittrack.cli.output import text as t
 
 _NUMBER = re.compile(r"[+-]?(\d[\d,.]*(e[+-]?\d+)?( ?%)?|Infinity)|NaN|", re.IGNORECASE)
 _MARKDOWN = re.compile(r"[\\`*\[\]~|]")
-_MIN_COLUMN = 8
+_MIN_COLUMN = 7
 #: tabulate counts characters; each drawn one is lent one of these, and a filler if it is wide.
 _LENT = 0x100001
 _FILLER = chr(0x100000)

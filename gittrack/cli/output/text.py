@@ -165,7 +165,7 @@ def date(time_ms: int) -> str:
 def duration(duration_ms: int) -> str:
     """A span of time in its two greatest units."""
     seconds = duration_ms / 1000
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}s" if duration_ms >= 100 else f"{duration_ms}ms"
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
