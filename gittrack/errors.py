@@ -57,10 +57,6 @@ class NotARepositoryError(GittrackError):
     """There is no git repository here, or gittrack cannot use it."""
 
 
-class UnsupportedRepositoryError(GittrackError):
-    """The repository uses a storage format that gittrack cannot write."""
-
-
 class GitError(GittrackError):
     """The git program refused or failed."""
 
