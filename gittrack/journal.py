@@ -44,6 +44,8 @@ _LOG = ".log"
 _FILES = ".files"
 _FOLDER_MODE = 0o777
 _COPY_BYTES = 1 << 20
+#: How long a disk that refused a write is left alone; the end of the run asks at once.
+_RETRY_S = 0.5
 
 ALIVE = "alive"
 #: Another machine's writer has not been heard of for a while; it may come back.
@@ -207,6 +209,7 @@ class RunJournal:
         self._lock = RLock()
         self._clock = 0
         self._pending = bytearray()
+        self._retry_at = 0.0
         #: Called once with the error when the disk refuses a write.
         self.on_trouble: Callable[[OSError], None] | None = None
         self._reopen: Callable[[], tuple[Owner, dict[str, Any]]] | None = None
@@ -382,6 +385,9 @@ class RunJournal:
     def _write(self, data: bytes) -> None:
         if self._pending:
             self._pending += data
+            # A full disk is asked again now and then, not at each of a million points.
+            if data and time.monotonic() < self._retry_at:
+                return
             data = bytes(self._pending)
             self._pending.clear()
         try:
@@ -404,8 +410,9 @@ class RunJournal:
         self._write(data)
 
     def _keep(self, data: bytes, error: OSError) -> None:
-        # Kept in memory and tried again at each record, until the disk takes it.
+        # Kept in memory and tried again, until the disk takes it.
         self._pending += data
+        self._retry_at = time.monotonic() + _RETRY_S
         if self.on_trouble is not None:
             report, self.on_trouble = self.on_trouble, None
             report(error)

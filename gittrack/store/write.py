@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -10,6 +12,7 @@ from typing import Any, NamedTuple
 from gittrack.errors import GitError, RefMovedError
 from gittrack.store.git import Git
 
+_TEMPORARY_PACK = re.compile(r"tmp_pack_\w+")
 #: How long a lock that somebody else holds on the ref is waited for.
 _LOCK_PATIENCE_S = 2.0
 #: One lost race costs a few ms; 16 processes that write at once need about as many tries.
@@ -98,13 +101,24 @@ def _import(git: Git, ref: str, stream: bytes, who: Person, *, fsync: bool) -> s
             why=f"another git process is writing it, or one died and left {lock}",
             next=f"if no git process runs any more: rm '{lock}'",
         )
-    if "No space left on device" in text:
+    _clean_up(git, process.pid, text)
+    if "No space left on device" in text or "Out of diskspace" in text:
         raise GitError(
-            "the runs could not be committed: the disk is full",
-            why=text.splitlines()[0],
+            "the disk is full",
+            why="the runs could not be committed; they are safe in their journals",
             next="free some space, then: gittrack recover",
         )
     raise GitError("the runs could not be committed", why=text or "git fast-import failed")
+
+
+def _clean_up(git: Git, pid: int, text: str) -> None:
+    """Take away what a fast-import that died leaves: its report, and its half-written pack."""
+    leftovers = [os.path.join(git.git_dir, f"fast_import_crash_{pid}")]
+    pack_dir = os.path.join(git.common_dir, "objects", "pack")
+    leftovers += [os.path.join(pack_dir, name) for name in _TEMPORARY_PACK.findall(text)]
+    for path in leftovers:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 class LockedError(GitError):

@@ -236,3 +236,15 @@ def test_all_refs_below_a_prefix_are_listed(repo: GitRepo) -> None:
         REF: tip,
     }
     git.close()
+
+
+def test_a_failed_import_leaves_nothing_behind(repo: GitRepo, monkeypatch) -> None:
+    git = open_git(repo)
+    tip = put(git, {"a": b"1"})
+    before = sorted(os.listdir(git.git_dir))
+    # An import that dies in the middle: the stream names an object that is not there.
+    with pytest.raises(GitError):
+        commit(git, REF, "1" * 40, Tree({"a": b"x"}, "m"), ADA, 1, fsync=False)
+    assert sorted(os.listdir(git.git_dir)) == before
+    assert read_ref(git, REF) == tip
+    git.close()
