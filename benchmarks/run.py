@@ -1,0 +1,327 @@
+"""Measure gittrack's budgets beside other trackers, in one interleaved run.
+
+    python benchmarks/run.py                          gittrack alone
+    python benchmarks/run.py --peer-python PATH       and those of MLflow, dvclive, sacred and
+                                                      trackio that this Python has
+    python benchmarks/run.py --write docs/PERFORMANCE.md
+
+Each figure is the median over the rounds; within a round the trackers take turns, so a machine
+that slows down slows all of them. Every process is fresh, in a new git repository below a
+temporary folder, with a home of its own. Scripts check what they recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from workloads import ROWS, TRACKERS  # noqa: E402
+
+#: Runs or points of a workload; peers that are slower get fewer, the rate stays comparable.
+SIZES = {"runs": 300, "points": 100_000, "points10": 200_000, "end": 100_000, "parallel": 25}
+PEER_SIZES = {"runs": 20, "points": 1_000, "points10": 2_000, "parallel": 5}
+STORE_RUNS = 10_000
+PROCESSES = 8
+BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
+
+
+class Bench:
+    """One tracker's workloads, with the Python that has it."""
+
+    def __init__(self, name: str, python: str, sizes: dict[str, int], scratch: str) -> None:
+        self.name = name
+        self.python = python
+        _, extra, self.scripts = TRACKERS[name]
+        self.sizes = sizes
+        self.scratch = scratch
+        home = os.path.join(scratch, "home")
+        os.makedirs(home, exist_ok=True)
+        with open(os.path.join(home, ".gitconfig"), "w") as file:
+            file.write("[user]\n\tname = Ada\n\temail = ada@example.com\n[gc]\n\tauto = 0\n")
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": home,
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPATH": ROOT if name == "gittrack" else "",
+            "PYTHONWARNINGS": "ignore",
+            "PYTHONPYCACHEPREFIX": os.path.join(scratch, "pycache"),
+            **extra,
+        }
+
+    def measure(self, row: str) -> float | None:
+        """One figure, or None if this tracker has no such workload."""
+        if row not in self.scripts:
+            return None
+        with self.repository() as folder:
+            script = f"N = {self.sizes.get(row, 1)}\n{self.scripts[row]}"
+            if row == "import":
+                self.run(folder, script)
+                return self.timed(folder, script) - self.timed(folder, "pass")
+            if row == "smallest":
+                self.run(folder, script)
+                return self.timed(folder, script)
+            if row == "parallel":
+                return self.parallel(folder, script)
+            out = self.run(folder, script)
+            return float(json.loads(out.splitlines()[-1])["value"])
+
+    @contextmanager
+    def repository(self) -> Iterator[str]:
+        """A clean repository of 100 files."""
+        folder = tempfile.mkdtemp(dir=self.scratch)
+        try:
+            for number in range(100):
+                with open(os.path.join(folder, f"file{number}"), "w") as file:
+                    file.write(f"{number}\n")
+            for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "files"]):
+                subprocess.run(["git", *args], cwd=folder, env=self.env, check=True)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def run(self, folder: str, script: str) -> str:
+        """What a script prints; its failure ends the benchmark."""
+        done = subprocess.run(
+            [self.python, "-c", script], cwd=folder, env=self.env, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise SystemExit(f"{self.name} failed:\n{script}\n{done.stderr}")
+        return done.stdout
+
+    def timed(self, folder: str, script: str) -> float:
+        """The wall time of a whole process in ms."""
+        start = time.perf_counter()
+        self.run(folder, script)
+        return (time.perf_counter() - start) * 1000
+
+    def parallel(self, folder: str, script: str) -> float:
+        """Runs a second of eight processes together; for gittrack none may be lost."""
+        start = time.perf_counter()
+        processes = [
+            subprocess.Popen(
+                [self.python, "-c", script],
+                cwd=folder, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+            for _ in range(PROCESSES)
+        ]  # fmt: skip
+        codes = [process.wait() for process in processes]
+        took = time.perf_counter() - start
+        total = PROCESSES * self.sizes["parallel"]
+        if self.name == "gittrack":
+            found = self.run(folder, "import gittrack; print(len(gittrack.search_runs()))")
+            if int(found) != total or any(codes):
+                raise SystemExit(f"{total - int(found)} runs were lost, exit codes {codes}")
+        elif any(codes):
+            raise ValueError("some processes failed")
+        return total / took
+
+
+class Store:
+    """A store of many runs, for the rows that read; made once."""
+
+    def __init__(self, bench: Bench, folder: str, runs: int) -> None:
+        self.bench, self.folder, self.runs = bench, folder, runs
+        bench.run(
+            folder,
+            f"""
+import gittrack, random
+random.seed(1)
+for i in range({runs}):
+    with gittrack.start_run():
+        gittrack.log_params({{f"p{{k}}": random.choice([1, 2, 3, "x"]) for k in range(5)}})
+        gittrack.log_metrics({{f"m{{k}}": random.random() for k in range(5)}})
+""",
+        )
+
+    def measure(self, row: str) -> float:
+        """One figure of the rows that read."""
+        search = (
+            "gittrack.search_runs('metrics.m1 > 0.5 and params.p1 = 2', "
+            "order_by=['metrics.m1'], max_results=50)"
+        )
+        if row == "log":
+            self.cli("log", "-n", "20")
+            start = time.perf_counter()
+            self.cli("log", "-n", "20")
+            return (time.perf_counter() - start) * 1000
+        if row == "search_fresh":
+            script = f"import gittrack\nassert len({search}) > 0"
+            self.bench.run(self.folder, script)
+            return self.bench.timed(self.folder, script)
+        if row == "search":
+            script = (
+                f"import gittrack, json, time\n{search}\nstart = time.perf_counter()\n"
+                f"for _ in range(20): {search}\n"
+                "print(json.dumps((time.perf_counter() - start) / 20 * 1000))"
+            )
+            return float(self.bench.run(self.folder, script))
+        os.unlink(os.path.join(self.folder, ".git", "gittrack", "index.sqlite"))
+        script = (
+            "import gittrack, json, time\nstart = time.perf_counter()\n"
+            "gittrack.search_runs(max_results=1)\n"
+            "print(json.dumps((time.perf_counter() - start) * 1000))\n"
+            f"assert len(gittrack.search_runs()) == {self.runs}"
+        )
+        return float(self.bench.run(self.folder, script))
+
+    def cli(self, *args: str) -> None:
+        """Run a gittrack command."""
+        subprocess.run(
+            [self.bench.python, "-m", "gittrack", *args],
+            cwd=self.folder, env=self.bench.env, check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def bytes_a_run(self) -> float:
+        """Packed bytes of the whole store by its runs, after `git gc`."""
+        return packed_bytes(self.bench, self.folder) / self.runs
+
+
+def bytes_a_point(bench: Bench, value: str, points: int) -> float:
+    """What a point adds to the packed store."""
+    sizes = []
+    for count in (1, points):
+        with bench.repository() as folder:
+            bench.run(
+                folder,
+                "import gittrack, random\nrandom.seed(1)\nwith gittrack.start_run():\n"
+                f"    for k in range({count}): gittrack.log_metric('loss', {value}, k)",
+            )
+            sizes.append(packed_bytes(bench, folder))
+    return (sizes[1] - sizes[0]) / (points - 1)
+
+
+def packed_bytes(bench: Bench, folder: str) -> int:
+    """The size of all packs after `git gc`."""
+    subprocess.run(["git", "gc", "-q", "--prune=now"], cwd=folder, env=bench.env, check=True)
+    packs = os.path.join(folder, ".git", "objects", "pack")
+    return sum(
+        os.path.getsize(os.path.join(packs, name))
+        for name in os.listdir(packs)
+        if name.endswith(".pack")
+    )
+
+
+def measure_all(args: argparse.Namespace, scratch: str) -> dict[str, dict[str, list[float]]]:
+    """Row -> tracker -> its figures, one a round."""
+    found: dict[str, dict[str, list[float]]] = {}
+    rows = [row for row in ROWS if not args.only or row in args.only]
+    scale = args.scale
+    sizes = {row: max(1, int(size * scale)) for row, size in SIZES.items()}
+    benches = [Bench("gittrack", sys.executable, sizes, scratch)]
+    for name, (package, _, _) in TRACKERS.items():
+        if name != "gittrack" and args.peer_python and has_package(args.peer_python, package):
+            benches.append(Bench(name, args.peer_python, PEER_SIZES, scratch))
+
+    def add(row: str, name: str, value: float) -> None:
+        found.setdefault(row, {}).setdefault(name, []).append(value)
+        print(f"{row:14} {name:14} {value:,.1f} {ROWS[row][2]}", file=sys.stderr)
+
+    store = None
+    mine = benches[0]
+    with mine.repository() as folder:
+        if {"log", "search", "search_fresh", "index", "bytes_run"} & set(rows):
+            store = Store(mine, folder, max(20, int(STORE_RUNS * scale)))
+        for _ in range(args.rounds):
+            for row in rows:
+                if row in ("log", "search", "search_fresh", "index"):
+                    assert store is not None
+                    add(row, "gittrack", store.measure(row))
+                for bench in benches:
+                    value = bench.measure(row)
+                    if value is not None:
+                        add(row, bench.name, value)
+        if store is not None and "bytes_run" in rows:
+            add("bytes_run", "gittrack", store.bytes_a_run())
+        points = max(100, int(10_000 * scale))
+        if "bytes_point" in rows:
+            add("bytes_point", "gittrack", bytes_a_point(mine, "k / 2", points))
+        if "bytes_point17" in rows:
+            add("bytes_point17", "gittrack", bytes_a_point(mine, "random.random()", points))
+    return found
+
+
+def has_package(python: str, package: str) -> bool:
+    """Whether that Python can import a package; asked without importing it."""
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    return subprocess.run([python, "-c", code]).returncode == 0
+
+
+def table(found: dict[str, dict[str, list[float]]]) -> str:
+    """The figures as a Markdown table."""
+    peers = [n for n in TRACKERS if n != "gittrack" and any(n in v for v in found.values())]
+    lines = [
+        "| what | budget | gittrack | met | " + "".join(f"{peer} | " for peer in peers),
+        "|---|---:|---:|---|" + "---:|" * len(peers),
+    ]
+    for row, figures in found.items():
+        what, budget, unit, more = ROWS[row]
+        value = statistics.median(figures["gittrack"])
+        met = "" if budget is None else (value >= budget if more else value <= budget)
+        cells = [
+            what,
+            "" if budget is None else f"{'>=' if more else '<='} {budget:,} {unit}",
+            f"{value:,.1f}" if value < 100 else f"{value:,.0f}",
+            {True: "yes", False: "**no**"}.get(met, ""),  # type: ignore[call-overload]
+        ]
+        for peer in peers:
+            other = statistics.median(figures[peer]) if peer in figures else None
+            shown = None if other is None else f"{other:,.1f}" if other < 100 else f"{other:,.0f}"
+            cells.append("-" if shown is None else shown)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def machine(rounds: int) -> str:
+    """A line on where the figures come from."""
+    git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout
+    return (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"git {git.split()[2]}, {platform.system()}; medians of {rounds} rounds.\n"
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Measure, print the table, and write it where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=list(ROWS), metavar="ROW")
+    parser.add_argument("--peer-python", metavar="PATH", help="a Python that has other trackers")
+    parser.add_argument("--scale", type=float, default=1.0, help="of all sizes; for a quick look")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--write", metavar="FILE", help="replace the table in this page")
+    args = parser.parse_args(argv)
+    scratch = tempfile.mkdtemp(prefix="gittrack-bench-")
+    try:
+        found = measure_all(args, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    text = f"{table(found)}\n{machine(args.rounds)}"
+    print(text)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=1)
+    if args.write:
+        with open(args.write, encoding="utf-8") as file:
+            page = file.read()
+        head, rest = page.split(BEGIN)
+        tail = rest.split(END)[1]
+        with open(args.write, "w", encoding="utf-8") as file:
+            file.write(f"{head}{BEGIN}\n{text}{END}{tail}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

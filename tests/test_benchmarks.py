@@ -1,0 +1,36 @@
+"""The benchmark runs, checks what it measured, and fills its page."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_row_is_measured(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- benchmark:begin -->\nold\n<!-- benchmark:end -->\nafter\n")
+    done = subprocess.run(
+        [
+            sys.executable, str(ROOT / "benchmarks" / "run.py"), "--rounds", "1", "--scale", "0.002",
+            "--json", str(tmp_path / "figures.json"), "--write", str(page),
+        ],
+        capture_output=True, text=True, env=dict(os.environ), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures) == {
+        "import", "smallest", "runs", "points", "points10", "end", "parallel", "log", "search",
+        "search_fresh", "index", "bytes_run", "bytes_point", "bytes_point17",
+    }  # fmt: skip
+    # The end of two points may take no longer than that of one; all else costs something.
+    assert all(value > 0 for row, by in figures.items() if row != "end" for value in by["gittrack"])
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert text.count("\n| ") == len(figures) + 1
