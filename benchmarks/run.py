@@ -95,11 +95,19 @@ class Bench:
     def run(self, folder: str, script: str) -> str:
         """What a script prints; its failure ends the benchmark."""
         done = subprocess.run(
-            [self.python, "-c", script], cwd=folder, env=self.env, capture_output=True, text=True
-        )
+            [self.python, self.file(script)],
+            cwd=folder, env=self.env, capture_output=True, text=True,
+        )  # fmt: skip
         if done.returncode:
             raise SystemExit(f"{self.name} failed:\n{script}\n{done.stderr}")
         return done.stdout
+
+    def file(self, script: str) -> str:
+        """The script as a file; some trackers refuse to record anything else."""
+        path = os.path.join(self.scratch, "script.py")
+        with open(path, "w") as file:
+            file.write(script)
+        return path
 
     def timed(self, folder: str, script: str) -> float:
         """The wall time of a whole process in ms."""
@@ -109,10 +117,11 @@ class Bench:
 
     def parallel(self, folder: str, script: str) -> float:
         """Runs a second of eight processes together; for gittrack none may be lost."""
+        path = self.file(script)
         start = time.perf_counter()
         processes = [
             subprocess.Popen(
-                [self.python, "-c", script],
+                [self.python, path],
                 cwd=folder, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
             for _ in range(PROCESSES)

@@ -95,8 +95,7 @@ def _mlflow(uri: str) -> dict[str, str]:
 """
     return {
         "import": "import mlflow",
-        "smallest": head
-        + "with mlflow.start_run():\n"
+        "smallest": head + "with mlflow.start_run():\n"
         '    mlflow.log_params({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5})\n'
         '    mlflow.log_metric("loss", 0.5)\n',
         "runs": head

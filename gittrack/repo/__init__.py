@@ -22,6 +22,7 @@ from gittrack.core.model import (
 )
 from gittrack.errors import (
     ExperimentNotFoundError,
+    GittrackError,
     NotARepositoryError,
     RunNotFoundError,
     SourceError,
@@ -219,7 +220,7 @@ class Repo:
         stamps = record.notes.values() if record is not None else ()
         changed = dict(notes)
         if name:
-            changed["name"] = name
+            changed["name"] = names.check_run_name(name)
         return self.recorder().resume(
             run.id,
             name=name or run.name,
@@ -238,6 +239,16 @@ class Repo:
         if name == DEFAULT_EXPERIMENT:
             return names.DEFAULT_EXPERIMENT_ID, name
         experiment_id = names.experiment_id(name)
+        try:
+            return self._experiment_now(experiment_id, name), name
+        except (GittrackError, OSError) as error:
+            # A store that cannot be read must not stop a run; its journal is safe all the same.
+            what = error.message if isinstance(error, GittrackError) else str(error)
+            warn(f"experiment '{name}' was not looked up: {what}")
+            return experiment_id, name
+
+    def _experiment_now(self, experiment_id: str, name: str) -> str:
+        """The id of the experiment that is called so now."""
         tip = read_ref(self._git, layout.STORE_REF)
         folder = f"{tip}:{layout.experiment_dir(experiment_id)}"
         read = self._git.cat_file().read
@@ -247,15 +258,15 @@ class Repo:
             # Without notes it has never been renamed.
             and read(f"{folder}/{layout.NOTES_FILE}") is None
         ):
-            return experiment_id, name
+            return experiment_id
         known = self.view.find_experiment(name)
         if known is not None:
-            return known.id, name
+            return known.id
         if any(row[0].id == experiment_id for row in self.view.experiments()):
             # The id of this name belongs to an experiment that is called otherwise now.
             slug = experiment_id.rpartition("-")[0]
-            return f"{slug}-{os.urandom(4).hex()}", name
-        return experiment_id, name
+            return f"{slug}-{os.urandom(4).hex()}"
+        return experiment_id
 
     def init(self) -> InitReport:
         """Make the store, if there is none yet; safe to repeat."""
@@ -335,8 +346,6 @@ class Repo:
 
     def _recover_quietly(self) -> None:
         # Reading goes on without it: dead runs are then shown from their journals.
-        from gittrack.errors import GittrackError
-
         try:
             for folder in (self._own_journal_dir(), self.journal_dir):
                 if os.path.isdir(folder):

@@ -82,8 +82,9 @@ class Recorder:
         self._code: _Code | None = None
         self._last_start_ms = 0
         self._ended: list[tuple[journal.RunJournal, bool]] = []
-        self._wake = threading.Condition(threading.Lock())
-        self._sealing = threading.Lock()
+        # Re-entrant both: a signal handler may end runs in the middle of either.
+        self._wake = threading.Condition(threading.RLock())
+        self._sealing = threading.RLock()
         self._thread: threading.Thread | None = None
         self._closing = False
         os.register_at_fork(after_in_child=self._after_fork)
@@ -106,7 +107,7 @@ class Recorder:
         # Two runs of one process never start at once, so "newest first" is their order.
         start_ms = self._last_start_ms = max(time.time_ns() // 1_000_000, self._last_start_ms + 1)
         run_id = names.new_run_id(start_ms, os.urandom(6))
-        name = name or names.random_name(os.urandom(4))
+        name = names.check_run_name(name) or names.random_name(os.urandom(4))
         who = process.identity(self._git_config, os.environ)
         code, first = self._current_code()
         argv, hidden = redact.redact_argv(process.command_line(), self._config.redact_allow)
@@ -221,7 +222,9 @@ class Recorder:
             warnings.extend(snapshot.warnings)
         except (GittrackError, OSError) as error:
             warnings.append(f"the source could not be recorded: {_short(error)}")
-            found, overlay = Source(commit=head.commit if head else None), {}
+            found, overlay = Source(), {}
+            if head is not None:
+                found = Source(head.commit, branch=head.branch, dirty=head.dirty, state=head.state)
         remote = _remote_url(self._git_config, found.branch)
         hits: list[str] = []
         if remote:
@@ -409,8 +412,8 @@ class Recorder:
 
     def _after_fork(self) -> None:
         # The child has no keeper thread, and the parent seals the runs that it ended.
-        self._wake = threading.Condition(threading.Lock())
-        self._sealing = threading.Lock()
+        self._wake = threading.Condition(threading.RLock())
+        self._sealing = threading.RLock()
         self._thread = None
         self._ended = []
 

@@ -552,6 +552,43 @@ def test_a_newer_store_that_can_be_read_is_never_written(here: GitRepo) -> None:
     assert [run.name for run in gittrack.search_runs()] == ["one"]
 
 
+def test_a_store_that_cannot_be_read_does_not_stop_training(here: GitRepo) -> None:
+    put_store(here, "epoch: 0\nformat: 9\nmin_reader: 9\nmin_writer: 9\n")
+    done = script(here.path, "gittrack.set_experiment('vision')\n" + ONE)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "format 9" in done.stderr
+    here.git("update-ref", "-d", STORE)
+    (run,) = gittrack.search_runs()
+    assert (run.name, run.experiment) == ("one", "vision")
+
+
+def test_a_filter_that_fails_is_a_warning_on_the_run(here: GitRepo) -> None:
+    here.sh(
+        """
+        git config filter.bad.clean false; git config filter.bad.required true
+        printf '*.bad filter=bad\\n' > .gitattributes; git add .gitattributes; git commit -qm a
+        git -c filter.bad.clean=cat -c filter.bad.required=false add -A
+        """
+    )
+    here.write("x.bad", "1")
+    here.git("-c", "filter.bad.clean=cat", "add", "x.bad")
+    here.write("x.bad", "22")
+    done = script(here.path, ONE)
+    assert done.returncode == 0, done.stderr
+    (run,) = gittrack.search_runs()
+    assert "source could not be recorded" in run.warnings[0]
+    assert run.dirty
+    assert run.commit == here.git("rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31m", "x" * 501, "a\nb"])
+def test_illegal_run_names_are_refused(here: GitRepo, name: str) -> None:
+    with pytest.raises(InvalidNameError):
+        gittrack.start_run(name)
+    assert gittrack.active_run() is None
+
+
 def test_a_newer_store_that_cannot_be_read_says_so(here: GitRepo) -> None:
     put_store(here, "epoch: 0\nformat: 9\nmin_reader: 9\nmin_writer: 9\n")
     with pytest.raises(StoreFormatError) as caught:
