@@ -182,10 +182,13 @@ class Repo:
                 self.journal_dir,
                 self.config,
                 self.git_config,
-                seals=os.access(os.path.join(self._paths.common_dir, "objects"), os.W_OK),
+                seals=self._can_write(),
                 warn=warn,
             )
         return self._recorder
+
+    def _can_write(self) -> bool:
+        return os.access(os.path.join(self._paths.common_dir, "objects"), os.W_OK)
 
     def _code_git(self) -> Git | None:
         if "GITTRACK_REPO" not in self._environ:
@@ -346,6 +349,8 @@ class Repo:
 
     def _recover_quietly(self) -> None:
         # Reading goes on without it: dead runs are then shown from their journals.
+        if not self._can_write():
+            return
         try:
             for folder in (self._own_journal_dir(), self.journal_dir):
                 if os.path.isdir(folder):
