@@ -166,7 +166,7 @@ def test_a_full_disk_keeps_what_it_did_not_take(folder: str, monkeypatch) -> Non
         return real(fd, data)
 
     monkeypatch.setattr(os, "write", write)
-    monkeypatch.setattr(journal, "_RETRY_S", 0.0)
+    monkeypatch.setattr("gittrack.journal.log._RETRY_S", 0.0)
     for number in range(10):
         log.append_point("m", float(number), None, 2, same)
     assert len(said) == 1

@@ -1,0 +1,191 @@
+"""Read journals back, and take them away."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from typing import Any, NamedTuple
+
+from gittrack.core.model import Stamp
+from gittrack.errors import JournalError
+from gittrack.journal.files import FILES, LOG, unlink
+
+FORMAT = 1
+
+
+class Staged(NamedTuple):
+    """An artifact whose copy lies beside the journal."""
+
+    path: str
+    file: str
+    size_bytes: int
+    mode: str
+    stamp: tuple[int, str]
+
+
+class State:
+    """What one writer's journal says, up to its last whole line."""
+
+    __slots__ = (
+        "artifacts",
+        "damaged",
+        "disk",
+        "end",
+        "facts",
+        "folder",
+        "header",
+        "keys",
+        "notes",
+        "params",
+        "points",
+        "run_id",
+        "source",
+        "writer",
+    )
+
+    def __init__(self, folder: str, run_id: str, writer: str) -> None:
+        self.folder = folder
+        self.run_id = run_id
+        self.writer = writer
+        self.header: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
+        self.source: dict[str, Any] = {}
+        self.disk: dict[str, Any] = {}
+        self.params: dict[str, Any] = {}
+        self.notes: dict[str, Stamp] = {}
+        self.artifacts: dict[str, Staged] = {}
+        self.end: dict[str, Any] = {}
+        #: Key numbers to keys, and to (step, time_ms, value as text).
+        self.keys: dict[str, str] = {}
+        self.points: dict[str, list[tuple[int, int, str]]] = {}
+        self.damaged = 0
+
+    @property
+    def owner(self) -> str:
+        """The process that wrote it, as named in `.alive`."""
+        return self.writer.partition("-")[0]
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the run began before this file."""
+        return bool(self.header.get("resumes"))
+
+    @property
+    def joins(self) -> bool:
+        """Whether another writer, not this one, decides how the run ends."""
+        return bool(self.header.get("joins"))
+
+    def by_key(self) -> dict[str, list[tuple[int, int, str]]]:
+        """All points by key, as (step, time_ms, value as text)."""
+        return {self.keys[number]: points for number, points in self.points.items() if points}
+
+    def staged_path(self, name: str) -> str:
+        """Where the copy of that name lies."""
+        return os.path.join(self.folder, self.writer + FILES, os.path.basename(name))
+
+
+def list_runs(journal_dir: str) -> list[str]:
+    """The ids of the runs that have a journal here, oldest first."""
+    try:
+        names = os.listdir(journal_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def read_run(journal_dir: str, run_id: str) -> list[State]:
+    """What the journals of a run say; empty if it has none, or has been sealed meanwhile."""
+    folder = os.path.join(journal_dir, run_id)
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    states = []
+    for name in names:
+        if name.endswith(LOG):
+            state = read_journal(folder, run_id, name[: -len(LOG)])
+            if state is not None:
+                states.append(state)
+    return states
+
+
+def read_journal(folder: str, run_id: str, writer: str) -> State | None:
+    """What one journal says; None if it is gone or holds no whole header."""
+    try:
+        with open(os.path.join(folder, writer + LOG), "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return None
+    state = State(folder, run_id, writer)
+    parse(state, data)
+    return state if state.header else None
+
+
+def parse(state: State, data: bytes) -> None:
+    """Add to a state what the whole lines of a journal say.
+
+    Lines that a crash of the machine left unreadable are counted, not obeyed.
+    """
+    end = data.rfind(b"\n") + 1
+    points = state.points
+    for line in data[:end].decode("utf-8", "replace").split("\n")[:-1]:
+        try:
+            if line[0] == "M":
+                _, number, step, time_ms, value = line.split(" ")
+                float(value)
+                points[number].append((int(step), int(time_ms), value))
+            else:
+                _parse_record(state, line)
+        except (IndexError, KeyError, ValueError, TypeError):
+            state.damaged += 1
+
+
+def _parse_record(state: State, line: str) -> None:
+    op = line[:2]
+    if op == "K ":
+        number, key = line[2:].split(" ", 1)
+        state.keys[number] = str(json.loads(key))
+        state.points.setdefault(number, [])
+        return
+    record = json.loads(line[2:])
+    if not isinstance(record, dict):
+        raise ValueError(line)
+    if op == "J ":
+        if record["format"] > FORMAT:
+            raise JournalError(
+                f"the journal of run {state.run_id} has format {record['format']}",
+                why=f"a newer gittrack writes it; this one reads format {FORMAT}",
+                next="pip install --upgrade gittrack",
+            )
+        state.header.update(record)
+    elif op == "N ":
+        for key, (value, t, by) in record.items():
+            state.notes[key] = Stamp(value, int(t), str(by))
+    elif op == "A ":
+        t, by = record.pop("stamp")
+        staged = Staged(stamp=(int(t), str(by)), **record)
+        state.artifacts[staged.path] = staged
+    else:
+        {
+            "R ": state.facts,
+            "S ": state.source,
+            "D ": state.disk,
+            "P ": state.params,
+            "E ": state.end,
+        }[op].update(record)
+
+
+def remove(state: State) -> None:
+    """Take a sealed journal away; the run's folder goes with the last one."""
+    # The log first: whoever finds files without a log knows that the run is in the store.
+    unlink(os.path.join(state.folder, state.writer + LOG))
+    files = os.path.join(state.folder, state.writer + FILES)
+    if os.path.isdir(files):
+        shutil.rmtree(files, ignore_errors=True)
+    try:
+        os.rmdir(state.folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            raise
