@@ -169,8 +169,8 @@ def summarise(points: Iterable[Metric]) -> dict[str, MetricSummary]:
 def summarise_rows(rows: Iterable[Row]) -> dict[str, MetricSummary]:
     """What rows come to, per key."""
     by_key: dict[str, list[Point]] = {}
-    for key, *point in rows:
-        by_key.setdefault(key, []).append(tuple(point))  # type: ignore[arg-type]
+    for key, step, time_ms, value in rows:
+        by_key.setdefault(key, []).append((step, time_ms, value))
     return summarise_points(by_key)
 
 

@@ -74,8 +74,12 @@ class RecoverReport(NamedTuple):
     waiting: tuple[Waiting, ...]
 
 
+#: How many of the latest runs `status` looks through for what a person should look at.
+RECENT = 1000
+
+
 class Status(NamedTuple):
-    """How things stand: what runs, what was lost, what a person should look at."""
+    """How things stand: what runs, what was lost, what of the latest runs needs a look."""
 
     runs: int
     experiments: int
@@ -498,16 +502,17 @@ class Repo:
 
     def status(self) -> Status:
         """How things stand in this repository."""
-        runs = self.view.search(None, (), None)
+        counts = [row.runs for row in self.experiments()]
+        recent = self.search_runs(max_results=RECENT)
         return Status(
-            runs=len(runs),
-            experiments=len({run.experiment_id for run in runs}),
-            running=tuple(run for run in runs if run.status == RUNNING),
-            lost=tuple(run for run in runs if run.status == LOST),
+            runs=sum(counts),
+            experiments=sum(count > 0 for count in counts),
+            running=tuple(self.search_runs(f"status = '{RUNNING}'")),
+            lost=tuple(self.search_runs(f"status = '{LOST}'")),
             unsealed=len(self.view.live()),
-            with_warnings=tuple(run for run in runs if run.warnings),
-            with_withheld=tuple(run for run in runs if run.withheld),
-            with_redactions=tuple(run for run in runs if run.redacted),
+            with_warnings=tuple(run for run in recent if run.warnings),
+            with_withheld=tuple(run for run in recent if run.withheld),
+            with_redactions=tuple(run for run in recent if run.redacted),
             tip=self.view.tips().get(layout.STORE_REF),
         )
 
