@@ -179,7 +179,9 @@ for i in range({runs}):
                 "print(json.dumps((time.perf_counter() - start) / 20 * 1000))"
             )
             return float(self.bench.run(self.folder, script))
-        os.unlink(os.path.join(self.folder, ".git", "gittrack", "index.sqlite"))
+        index = os.path.join(self.folder, ".git", "gittrack", "index.sqlite")
+        if os.path.exists(index):
+            os.unlink(index)
         script = (
             "import gittrack, json, time\nstart = time.perf_counter()\n"
             "gittrack.search_runs(max_results=1)\n"

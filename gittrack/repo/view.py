@@ -37,6 +37,21 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Values without cycles are made by the million here; looking for cycles costs a tenth."""
+    import gc
+
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 class Live:
     """One run that has journals here: what they say, and whether it still goes."""
 
@@ -113,6 +128,7 @@ class View:
                 continue
         return question(self.index())
 
+    @no_garbage_collection()
     def _refresh(self, index: Index, known: Mapping[str, str], tips: Mapping[str, str]) -> bool:
         for tip in tips.values():
             check_readable(self._git, tip)
@@ -134,8 +150,7 @@ class View:
         named = {item.id: item.name for item, _, _ in index.experiments()}
         named.update((item.id, item.name) for item in experiments)
         runs = stored.read_runs(reader, changes.runs, lambda id: named.get(id, id))
-        with no_garbage_collection():
-            return index.apply(known, tips, runs, changes.gone, experiments)
+        return index.apply(known, tips, runs, changes.gone, experiments)
 
     def _index_path(self) -> str:
         if self._config.index_dir:
@@ -307,21 +322,6 @@ class View:
             if before is not None:
                 record = before if record is None else join_records(before, record)
         return record
-
-
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Values without cycles are made by the million here; looking for cycles costs a tenth."""
-    import gc
-
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _record_of(state: journal.State) -> Record:
