@@ -71,6 +71,11 @@ class Index:
 
     # What is in it
 
+    def __del__(self) -> None:
+        # Python 3.13 warns of a connection that nobody closed; a fork's is its parent's.
+        if getattr(self, "_pid", None) == os.getpid() and hasattr(self, "_db"):
+            self._db.close()
+
     def tips(self) -> dict[str, str]:
         """The tips, ref -> object id, whose runs these are."""
         with self._reading() as db:
