@@ -31,6 +31,8 @@ CHANGED: dict[str, tuple[str | list[str], object]] = {
     "artifacts.max_file_bytes": ("1_000", 1000),
     "artifacts.max_run_bytes": ("1G", 1 << 30),
     "params.max_bytes": ("0", 0),
+    "metrics.maximize": (["*/bleu"], ("*/bleu",)),
+    "metrics.minimize": (["bits", "b/*"], ("bits", "b/*")),
     "seal.delay_s": ("1.25", 1.25),
     "seal.fsync": ("OFF", False),
     "journal.heartbeat_s": ("5", 5.0),

@@ -31,6 +31,8 @@ class Config(NamedTuple):
     artifacts_max_file_bytes: int
     artifacts_max_run_bytes: int
     params_max_bytes: int
+    metrics_maximize: tuple[str, ...]
+    metrics_minimize: tuple[str, ...]
     seal_delay_s: float
     seal_fsync: bool
     journal_heartbeat_s: float

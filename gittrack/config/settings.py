@@ -136,6 +136,20 @@ SETTINGS = (
         "whole configurations are logged as one param, or must be kept from it",
     ),
     Setting(
+        "metrics.maximize",
+        "globs",
+        (),
+        "Metrics whose greater value is better, where their name does not tell.",
+        "`@{best:KEY}` or a diff takes your metric for neutral, or the wrong way round",
+    ),
+    Setting(
+        "metrics.minimize",
+        "globs",
+        (),
+        "Metrics whose smaller value is better, where their name does not tell.",
+        "`@{best:KEY}` or a diff takes your metric for neutral, or the wrong way round",
+    ),
+    Setting(
         "seal.delay_s",
         "seconds",
         0.5,

@@ -11,18 +11,20 @@ from gittrack.core.model import MetricSummary, Run, Source
 ADDED = "added"
 REMOVED = "removed"
 CHANGED = "changed"
+#: Only where equal values were asked for.
+EQUAL = "equal"
 #: Something differs here or nothing does: the values at hand cannot tell.
 MAYBE = "maybe"
 
 
 class Change(NamedTuple):
-    """One key whose values differ; None on the side that lacks it.
+    """One key whose values differ, or were asked for; None on the side that lacks it.
 
     `kind` tells a key that is missing from one whose value is null.
     """
 
     key: str
-    kind: str  # added | removed | changed
+    kind: str  # added | removed | changed | equal
     a: Any
     b: Any
 
@@ -35,7 +37,7 @@ class MetricChange(NamedTuple):
     """
 
     key: str
-    kind: str  # added | removed | changed
+    kind: str  # added | removed | changed | equal
     a: MetricSummary | None
     b: MetricSummary | None
     absolute: float | None
@@ -83,12 +85,18 @@ class RunDiff(NamedTuple):
     params_equal: int = 0
     metrics_equal: int = 0
     source: SourceDiff | None = None
+    environment: tuple[Change, ...] = ()
+    data: tuple[Change, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing that is compared differs."""
-        parts = (self.params, self.metrics, self.tags, self.attributes, self.artifacts)
-        return not any(parts) and (self.source is None or self.source.same is True)
+        plain = (self.params, self.tags, self.attributes, self.artifacts, self.environment)
+        if any(change.kind != EQUAL for part in (*plain, self.data) for change in part):
+            return False
+        if any(change.kind != EQUAL for change in self.metrics):
+            return False
+        return self.source is None or self.source.same is True
 
 
 #: Facts of a run that two runs of one experiment have in common when nothing was changed.
@@ -113,31 +121,63 @@ _ATTRIBUTES = (
 )
 
 
-def diff_runs(a: Run, b: Run, source: SourceDiff | None = None) -> RunDiff:
+class Surroundings(NamedTuple):
+    """What a Run does not hold itself, as flat mappings."""
+
+    environment: Mapping[str, Any] = {}
+    data: Mapping[str, Any] = {}
+
+
+def diff_runs(
+    a: Run,
+    b: Run,
+    source: SourceDiff | None = None,
+    surroundings: tuple[Surroundings, Surroundings] = (Surroundings(), Surroundings()),
+    *,
+    equal: bool = False,
+) -> RunDiff:
     """What differs in `b`; `source` is passed through for who has both sources at hand.
 
     Values are the same when type and value are: 1 is not 1.0, and NaN is NaN.
+
+    Args:
+        equal: also what does not differ.
     """
-    params, params_equal = _changes(a.params, b.params)
+    params, params_equal = changes_between(a.params, b.params, equal=equal)
     facts_a = {name: getattr(a, name) for name in _ATTRIBUTES}
     facts_b = {name: getattr(b, name) for name in _ATTRIBUTES}
-    attributes = _changes(
+    attributes = changes_between(
         {name: value for name, value in facts_a.items() if not _unknown(value)},
         {name: value for name, value in facts_b.items() if not _unknown(value)},
+        equal=equal,
     )[0]
-    metrics, metrics_equal = _metric_changes(a.metrics, b.metrics)
+    metrics, metrics_equal = _metric_changes(a.metrics, b.metrics, equal)
+    before, after = surroundings
     return RunDiff(
         a=a.id,
         b=b.id,
         params=params,
         metrics=metrics,
-        tags=_changes(a.tags, b.tags)[0],
+        tags=changes_between(a.tags, b.tags, equal=equal)[0],
         attributes=attributes,
-        artifacts=_changes(a.artifacts, b.artifacts)[0],
+        artifacts=changes_between(a.artifacts, b.artifacts, equal=equal)[0],
         params_equal=params_equal,
         metrics_equal=metrics_equal,
         source=source,
+        environment=changes_between(before.environment, after.environment, equal=equal)[0],
+        data=changes_between(before.data, after.data, equal=equal)[0],
     )
+
+
+def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined with dots."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def diff_sources(a: Source, b: Source) -> SourceDiff:
@@ -177,7 +217,10 @@ def _unknown(value: object) -> bool:
     return value is None or value == "" or value == ()
 
 
-def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[Change, ...], int]:
+def changes_between(
+    a: Mapping[str, Any], b: Mapping[str, Any], *, equal: bool = False
+) -> tuple[tuple[Change, ...], int]:
+    """The keys that differ, sorted, and how many do not; with `equal` these come too."""
     changes = []
     for key in sorted(a.keys() | b.keys()):
         if key not in a:
@@ -186,19 +229,21 @@ def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[tuple[Change, 
             changes.append(Change(key, REMOVED, a[key], None))
         elif not same_value(a[key], b[key]):
             changes.append(Change(key, CHANGED, a[key], b[key]))
+        elif equal:
+            changes.append(Change(key, EQUAL, a[key], b[key]))
     return tuple(changes), _equal_count(a, b, changes)
 
 
 def _metric_changes(
-    a: Mapping[str, MetricSummary], b: Mapping[str, MetricSummary]
+    a: Mapping[str, MetricSummary], b: Mapping[str, MetricSummary], equal: bool
 ) -> tuple[tuple[MetricChange, ...], int]:
     last_a = {key: summary.last for key, summary in a.items()}
     last_b = {key: summary.last for key, summary in b.items()}
-    changes, equal = _changes(last_a, last_b)
+    changes, same = changes_between(last_a, last_b, equal=equal)
     return tuple(
         MetricChange(key, kind, a.get(key), b.get(key), *_difference(x, y))
         for key, kind, x, y in changes
-    ), equal
+    ), same
 
 
 def _equal_count(a: Mapping[str, Any], b: Mapping[str, Any], changes: list[Change]) -> int:

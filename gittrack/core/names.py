@@ -147,6 +147,11 @@ def is_run_id(text: str) -> bool:
     return _ANY_RUN_ID.fullmatch(text) is not None
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text may be the hex digest that names a shared file."""
+    return re.fullmatch(r"[0-9a-f]{8,64}", text, re.ASCII) is not None
+
+
 def experiment_id(name: str) -> str:
     """The id of the experiment that was first called so: a slug and a hash of the exact name."""
     if name == DEFAULT_EXPERIMENT:
@@ -162,6 +167,12 @@ def random_name(entropy: bytes) -> str:
     number = int.from_bytes(entropy, "big")
     number, noun = divmod(number, len(words.NOUNS))
     return f"{words.ADJECTIVES[number % len(words.ADJECTIVES)]}-{words.NOUNS[noun]}"
+
+
+def one_line(text: str, most: int = 60) -> str:
+    """A text that somebody chose, fit for a commit's subject."""
+    clean = "".join(c if c.isprintable() else " " for c in text)
+    return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
 # -- file names ------------------------------------------------------------------------------

@@ -96,8 +96,9 @@ class Index:
             experiments: ids; None for all.
             exclude_ids: runs to leave out, as if they were not there.
         """
-        scope = Scope(experiments, include_deleted, exclude_ids)
         with self._reading() as db:
+            hidden = () if include_deleted else _hidden_experiments(db)
+            scope = Scope(experiments, include_deleted, exclude_ids, hidden)
             number = _key_numbers(db)
             found: list[tuple[int, str]] = []
             for statement in compile_search(expr or And(()), orders, scope, limit, number):
@@ -162,6 +163,11 @@ class Index:
                 known[id] = Experiment(id, name or id)
         result = [(e, *runs.get(clean(e.id), (0, None))) for e in known.values()]
         return sorted(result, key=lambda row: (row[0].name, row[0].id))
+
+    def hidden_experiments(self) -> list[str]:
+        """Ids of the experiments that are deleted; their runs are hidden like deleted ones."""
+        with self._reading() as db:
+            return _hidden_experiments(db)
 
     def metric_keys(self) -> list[str]:
         """Keys of metrics that runs have, sorted."""
@@ -313,6 +319,10 @@ class Index:
         self.path = None
 
 
+def _hidden_experiments(db: sqlite3.Connection) -> list[str]:
+    return [id for (id,) in db.execute("SELECT id FROM experiment WHERE deleted ORDER BY id")]
+
+
 class _TipsMovedError(Exception):
     """Leaves the transaction of `apply`, which then has changed nothing."""
 
@@ -349,8 +359,8 @@ class _Writer:
     def rename(self, experiments: Iterable[Experiment]) -> None:
         for experiment in experiments:
             id, name = clean(experiment.id), clean(experiment.name)
-            body = rows.encode_body(experiment)
-            self.db.execute("INSERT OR REPLACE INTO experiment VALUES (?, ?, ?)", (id, name, body))
+            row = (id, name, int(experiment.deleted), rows.encode_body(experiment))
+            self.db.execute("INSERT OR REPLACE INTO experiment VALUES (?, ?, ?, ?)", row)
             if self.names.get(id) != name:
                 self.names[id] = name
                 sql = "UPDATE run SET experiment = ? WHERE experiment_id = ?"

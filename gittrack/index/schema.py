@@ -12,9 +12,10 @@ from gittrack.index.rows import COLUMNS
 if TYPE_CHECKING:
     import sqlite3
 
-# History: 1 is the first. A file of any other version, or of another program, is emptied: the
-# index is derived. The upper half of the number says that the file is ours.
-VERSION = 0x67740000 + 1
+# History: 1 is the first; 2 knows which experiments are deleted. A file of any other version, or
+# of another program, is emptied: the index is derived. The upper half of the number says that the
+# file is ours.
+VERSION = 0x67740000 + 2
 
 #: How long another process may keep us waiting before we go on without the file.
 BUSY_S = 10.0
@@ -28,7 +29,7 @@ _RUN_COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
 # 87 ms where 1 ms will do.) In `metric` and `param` a number that is NULL is NaN.
 SCHEMA = (
     "CREATE TABLE tip (ref PRIMARY KEY, oid) WITHOUT ROWID",
-    "CREATE TABLE experiment (id PRIMARY KEY, name, body) WITHOUT ROWID",
+    "CREATE TABLE experiment (id PRIMARY KEY, name, deleted, body) WITHOUT ROWID",
     "CREATE TABLE key (n INTEGER PRIMARY KEY, kind, text, UNIQUE (kind, text))",
     f"CREATE TABLE run (n INTEGER PRIMARY KEY, {_RUN_COLUMNS})",
     "CREATE TABLE body (n INTEGER PRIMARY KEY, json)",

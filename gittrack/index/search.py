@@ -42,6 +42,7 @@ class Scope(NamedTuple):
     experiments: Collection[str] | None = None
     include_deleted: bool = False
     exclude_ids: Collection[str] = ()
+    exclude_experiments: Collection[str] = ()
 
 
 def compile_search(
@@ -102,6 +103,9 @@ class _Compiler:
             self.where.append("r.deleted = 0")
         if scope.experiments is not None:
             self.where.append(f"r.experiment_id IN {self.list_of(sorted(scope.experiments))}")
+        if scope.exclude_experiments:
+            hidden = self.list_of(sorted(scope.exclude_experiments))
+            self.where.append(f"r.experiment_id NOT IN {hidden}")
         if scope.exclude_ids:
             self.where.append(f"r.run_id NOT IN {self.list_of(sorted(scope.exclude_ids))}")
 

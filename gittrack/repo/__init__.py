@@ -11,25 +11,15 @@ from gittrack.capture import process
 from gittrack.config import Config, parse_git_config
 from gittrack.config import load as load_config
 from gittrack.core import names
-from gittrack.core.model import (
-    DEFAULT_EXPERIMENT,
-    LOST,
-    RUNNING,
-    Experiment,
-    Metric,
-    Run,
-    Source,
-)
+from gittrack.core.model import DEFAULT_EXPERIMENT, Experiment, Metric, Run, Source
 from gittrack.errors import (
-    ExperimentNotFoundError,
     GittrackError,
     NotARepositoryError,
     RunNotFoundError,
-    SourceError,
 )
 from gittrack.repo import recover as recovery
+from gittrack.repo.changing import Changing
 from gittrack.repo.files import Checkout, RunReader, write_copy
-from gittrack.repo.naming import get_run
 from gittrack.repo.recorder import Began, Recorder
 from gittrack.repo.recover import Recovered, Waiting
 from gittrack.repo.seal import check_writable, first_files
@@ -37,18 +27,23 @@ from gittrack.repo.view import View
 from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.paths import RepoPaths, find_paths
-from gittrack.store.write import Person, Tree, read_ref, update
+from gittrack.store.write import Person, Tree, update
 
 if TYPE_CHECKING:
     from gittrack.core.diff import RunDiff, SourceDiff
+    from gittrack.repo.edit import Editor
+    from gittrack.repo.experiments import ExperimentSummary
+    from gittrack.repo.history import HistoryEntry
+    from gittrack.repo.naming import Namer
+    from gittrack.repo.select import Selection
+    from gittrack.repo.sources import Sources
+    from gittrack.repo.status import Status
 
 __all__ = [
     "Checkout",
-    "ExperimentSummary",
     "InitReport",
     "RecoverReport",
     "Repo",
-    "Status",
 ]
 
 
@@ -59,14 +54,6 @@ class InitReport(NamedTuple):
     lines: tuple[str, ...]
 
 
-class ExperimentSummary(NamedTuple):
-    """An experiment, the number of its runs and the start of the last one in ms."""
-
-    experiment: Experiment
-    runs: int
-    last_ms: int | None
-
-
 class RecoverReport(NamedTuple):
     """What was taken over from dead processes, and what was left alone."""
 
@@ -74,25 +61,7 @@ class RecoverReport(NamedTuple):
     waiting: tuple[Waiting, ...]
 
 
-#: How many of the latest runs `status` looks through for what a person should look at.
-RECENT = 1000
-
-
-class Status(NamedTuple):
-    """How things stand: what runs, what was lost, what of the latest runs needs a look."""
-
-    runs: int
-    experiments: int
-    running: tuple[Run, ...]
-    lost: tuple[Run, ...]
-    unsealed: int
-    with_warnings: tuple[Run, ...]
-    with_withheld: tuple[Run, ...]
-    with_redactions: tuple[Run, ...]
-    tip: str | None
-
-
-class Repo:
+class Repo(Changing):
     """The runs of one git repository.
 
     Open it with `Repo.find`. A Repo may be used from several threads to record; read from
@@ -247,33 +216,14 @@ class Repo:
             return names.DEFAULT_EXPERIMENT_ID, name
         experiment_id = names.experiment_id(name)
         try:
-            return self._experiment_now(experiment_id, name), name
+            from gittrack.repo.experiments import id_of_now
+
+            return id_of_now(self._git, lambda: self.view, name), name
         except (GittrackError, OSError) as error:
             # A store that cannot be read must not stop a run; its journal is safe all the same.
             what = error.message if isinstance(error, GittrackError) else str(error)
             warn(f"experiment '{name}' was not looked up: {what}")
             return experiment_id, name
-
-    def _experiment_now(self, experiment_id: str, name: str) -> str:
-        """The id of the experiment that is called so now."""
-        tip = read_ref(self._git, layout.STORE_REF)
-        folder = f"{tip}:{layout.experiment_dir(experiment_id)}"
-        read = self._git.cat_file().read
-        if (
-            tip is not None
-            and read(f"{folder}/{layout.EXPERIMENT_FILE}") is not None
-            # Without notes it has never been renamed.
-            and read(f"{folder}/{layout.NOTES_FILE}") is None
-        ):
-            return experiment_id
-        known = self.view.find_experiment(name)
-        if known is not None:
-            return known.id
-        if any(row[0].id == experiment_id for row in self.view.experiments()):
-            # The id of this name belongs to an experiment that is called otherwise now.
-            slug = experiment_id.rpartition("-")[0]
-            return f"{slug}-{os.urandom(4).hex()}"
-        return experiment_id
 
     def init(self) -> InitReport:
         """Make the store, if there is none yet; safe to repeat."""
@@ -382,22 +332,52 @@ class Repo:
             QueryError: the filter or the order cannot be understood.
             ExperimentNotFoundError: an experiment of that name does not exist.
         """
-        expr, orders = None, []
-        if filter_string.strip() or order_by:
-            from gittrack.core import query
+        from gittrack.repo.select import Selection
 
-            expr = query.parse(filter_string) if filter_string.strip() else None
-            orders = query.parse_order(list(order_by))
-        wanted = None
-        if experiment_names is not None:
-            wanted = {self.get_experiment(name).id for name in experiment_names}
-        return self.view.search(
-            expr, orders, max_results, experiments=wanted, include_deleted=include_deleted
+        selection = Selection(
+            where=filter_string,
+            order_by=order_by,
+            limit=max_results,
+            experiments=experiment_names,
+            deleted=include_deleted,
         )
+        return self.select_runs(selection)
+
+    def select_runs(self, selection: Selection) -> list[Run]:
+        """The runs that are asked for, in their order; everything that `gittrack log` can ask.
+
+        Raises:
+            UsageError: a filter, a pattern, a time or a revision cannot be understood.
+            ExperimentNotFoundError: an experiment of that name does not exist.
+            RunNotFoundError: the parent that is asked for does not exist.
+        """
+        from gittrack.repo.select import select_runs
+
+        wanted = None
+        if selection.experiments is not None:
+            wanted = {self.get_experiment(name).id for name in selection.experiments}
+        return select_runs(selection, self._git, self.view, self._namer(), self.sources, wanted)
 
     def get_run(self, name: str) -> Run:
-        """The run of that id, hex prefix or name; see `repo.naming.get_run`."""
-        return get_run(self.view, name)
+        """The one run of that id, hex prefix or name; see `repo.naming.Namer`.
+
+        Raises:
+            RunNotFoundError: none, or several; the message lists what there is.
+        """
+        return self._namer().get(name)
+
+    def get_runs(self, name: str) -> list[Run]:
+        """Every run that a name stands for: those of a commit, or of a name that several have.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        return self._namer().get_all(name)
+
+    def _namer(self) -> Namer:
+        from gittrack.repo.naming import Namer
+
+        return Namer(self._git, self.view, self.config)
 
     def get_metric_history(self, run_id: str, key: str) -> list[Metric]:
         """All points of a metric, ordered by step, then time; empty if it was never logged."""
@@ -434,56 +414,43 @@ class Repo:
         """The source that ran, as it was recorded."""
         return self._reader(run).source()
 
-    def experiments(self) -> list[ExperimentSummary]:
-        """All experiments, the one with the latest run first."""
-        return [ExperimentSummary(*row) for row in self.view.experiments()]
+    def sources(self) -> Sources:
+        """The sources of runs as git trees, to compare; close it after use."""
+        from gittrack.repo.sources import Sources
 
-    def get_experiment(self, name: str) -> Experiment:
-        """The experiment of that name or id.
+        return Sources(self._git, self.view, self.config)
 
-        Raises:
-            ExperimentNotFoundError: there is none; the message lists what there is.
-        """
-        known = [row[0] for row in self.view.experiments()]
-        for item in known:
-            if name in (item.name, item.id):
-                return item
-        from difflib import get_close_matches
+    def get_history(self, run: Run) -> list[HistoryEntry]:
+        """Who changed what of a run, and when, newest first."""
+        from gittrack.repo.history import read_history
 
-        near = get_close_matches(name, [item.name for item in known], n=1)
-        raise ExperimentNotFoundError(
-            f"there is no experiment '{name}'",
-            why=f"did you mean '{near[0]}'?"
-            if near
-            else f"there are {', '.join(item.name for item in known[:8])}",
-            next="gittrack experiments",
-        )
+        return read_history(self._git, self.view.tips().values(), run)
 
-    def diff(self, a: Run, b: Run) -> RunDiff:
-        """What differs between two runs."""
+    def diff(self, a: Run, b: Run, *, equal: bool = False) -> RunDiff:
+        """What differs between two runs; with `equal` also what does not."""
         from gittrack.core.diff import diff_runs
 
-        return diff_runs(a, b, self._diff_sources(a, b))
+        with self.sources() as sources:
+            source = sources.diff(a, b)
+        around = self._reader(a).surroundings(), self._reader(b).surroundings()
+        return diff_runs(a, b, source, around, equal=equal)
 
-    def _diff_sources(self, a: Run, b: Run) -> SourceDiff:
-        from gittrack.core.diff import FileChange, diff_sources
-        from gittrack.store.source import changed_files
+    def diff_worktree(self, run: Run) -> SourceDiff:
+        """How the code in the worktree, as it is now, differs from what a run ran.
 
-        readers = self._reader(a), self._reader(b)
-        old, new = (reader.source() for reader in readers)
-        told = diff_sources(old, new)
-        if told.same or old.tree is None or new.tree is None:
-            return told
-        try:
-            overlays = readers[0].overlay(old), readers[1].overlay(new)
-            found = changed_files(self._git, old, overlays[0], new, overlays[1])
-        except SourceError:
-            # A base is not here: what the records alone tell is all there is.
-            return told
-        withheld = [FileChange(path, "maybe") for path in {*old.withheld, *new.withheld}]
-        files = [FileChange(path, kind) for kind, path in found]
-        files += [item for item in withheld if item.path not in {f.path for f in files}]
-        return told._replace(files=tuple(sorted(files)), complete=not withheld)
+        Raises:
+            SourceError: the run has no source that can be had here, or there is no worktree.
+        """
+        with self.sources() as sources:
+            return sources.diff(run, None)
+
+    def get_previous(self, run: Run) -> Run | None:
+        """The run of the same experiment that started before this one, or None."""
+        from gittrack.core.query import Compare, Field
+
+        earlier = Compare(Field("attribute", "start_time"), "<", run.start_ms)
+        found = self.view.search(earlier, (), 1, experiments={run.experiment_id})
+        return found[0] if found else None
 
     def checkout(self, run: Run, into: str) -> Checkout:
         """Lay out exactly what ran in a new folder, and verify its tree id.
@@ -491,7 +458,7 @@ class Repo:
         Raises:
             SourceError: it cannot be rebuilt, or `into` is not a new or empty folder.
         """
-        from gittrack.store.source import rebuild
+        from gittrack.store.rebuild import rebuild
 
         reader = self._reader(run)
         source = reader.source()
@@ -502,19 +469,37 @@ class Repo:
 
     def status(self) -> Status:
         """How things stand in this repository."""
-        counts = [row.runs for row in self.experiments()]
-        recent = self.search_runs(max_results=RECENT)
-        return Status(
-            runs=sum(counts),
-            experiments=sum(count > 0 for count in counts),
-            running=tuple(self.search_runs(f"status = '{RUNNING}'")),
-            lost=tuple(self.search_runs(f"status = '{LOST}'")),
-            unsealed=len(self.view.live()),
-            with_warnings=tuple(run for run in recent if run.warnings),
-            with_withheld=tuple(run for run in recent if run.withheld),
-            with_redactions=tuple(run for run in recent if run.redacted),
-            tip=self.view.tips().get(layout.STORE_REF),
-        )
+        from gittrack.repo.status import get_status
+
+        return get_status(self._git, self.view)
+
+    # -- edit ----------------------------------------------------------------------------
+
+    def _editor(self) -> Editor:
+        from gittrack.repo.edit import Editor
+
+        machine = process.host_name(), process.boot_id()
+        fsync = self.config.seal_fsync
+        return Editor(self._git, self.view, self._person(), machine, fsync=fsync)
+
+    # -- experiments ---------------------------------------------------------------------
+
+    def experiments(self, *, include_deleted: bool = False) -> list[ExperimentSummary]:
+        """The experiments, the one with the latest run first."""
+        from gittrack.repo.experiments import ExperimentSummary
+
+        rows = [ExperimentSummary(*row) for row in self.view.experiments()]
+        return [row for row in rows if include_deleted or not row.experiment.deleted]
+
+    def get_experiment(self, name: str) -> Experiment:
+        """The experiment of that name or id, a deleted one too.
+
+        Raises:
+            ExperimentNotFoundError: there is none; the message lists what there is.
+        """
+        from gittrack.repo.experiments import get_experiment
+
+        return get_experiment(self.view, name)
 
     def _reader(self, run: Run) -> RunReader:
         return RunReader(self._git, self.view, run)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from gittrack.core import codec, names
+from gittrack.core.diff import Surroundings, flatten
 from gittrack.core.model import Metric, Run, Source
 from gittrack.core.record import decode_source
 from gittrack.errors import GittrackError, SourceError
@@ -113,6 +114,34 @@ class RunReader:
         """What ran, as it was recorded."""
         facts = self._mapping(layout.RUN_FILE)
         return decode_source(facts, self._mapping(layout.SOURCE_FILE))
+
+    def surroundings(self) -> Surroundings:
+        """The environment that the run had and the data that went in, as flat mappings."""
+        facts = self._mapping(layout.RUN_FILE)
+        environment: Mapping[str, object] = {}
+        digest = facts.get("env")
+        if isinstance(digest, str):
+            environment = self.environment(digest)
+        data = {**self._mapping(layout.INPUTS_FILE), **self._mapping(layout.OUTPUTS_FILE)}
+        return Surroundings(flatten(environment), data)
+
+    def environment(self, digest: str) -> Mapping[str, object]:
+        """The environment lock of that digest; empty if it is not here."""
+        if not names.is_digest(digest):
+            return {}
+        path = layout.environment_file(digest)
+        if self._live is not None and path in self._live.shared:
+            return codec.decode_mapping(self._live.shared[path], where=path)
+        for tip in self._tips:
+            item = self._git.cat_file().read(f"{tip}:{path}")
+            if item is not None and item.type == "blob":
+                return codec.decode_mapping(item.data, where=path)
+        return {}
+
+    def output(self) -> bytes:
+        """What the run printed, as far as it was recorded: its pieces, writer by writer."""
+        pieces = [name for name in self.listing() if name.startswith(f"{layout.LOGS_DIR}/")]
+        return b"".join(self.read(name) for name in pieces)
 
     def overlay(self, source: Source) -> dict[str, bytes]:
         """The files that differ from the base, by their path in the worktree."""

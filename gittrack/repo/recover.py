@@ -59,6 +59,8 @@ def recover(
     try:
         taken: list[journal.State] = []
         waiting: list[Waiting] = []
+        #: Runs whose first writer still lives: run.yaml is its to write.
+        alive_facts: set[str] = set()
         for run_id in journal.list_runs(journal_dir):
             if not names.is_run_id(run_id):
                 continue
@@ -82,14 +84,27 @@ def recover(
                     again = journal.read_journal(state.folder, run_id, state.writer)
                     if again is not None:
                         taken.append(again)
-                elif not state.end:
+                    continue
+                if state.facts:
+                    alive_facts.add(run_id)
+                if not state.end:
                     waiting.append(Waiting(run_id, writer, alive[writer]))
+        taken = _without_orphans(taken, alive_facts)
         recovered = _seal(git, journal_dir, taken, config, who, now) if taken else []
         _tidy(journal_dir, config, boot, dead)
         return recovered, waiting
     finally:
         for judgement in dead.values():
             judgement.release()
+
+
+def _without_orphans(taken: list[journal.State], unsealed: set[str]) -> list[journal.State]:
+    """Leave what dead processes added to a run that is not in the store yet.
+
+    Without its run.yaml the store would hold a damaged run until the first writer ends.
+    """
+    first = {state.run_id for state in taken if state.facts}
+    return [s for s in taken if s.run_id in first or s.run_id not in unsealed]
 
 
 def _seal(

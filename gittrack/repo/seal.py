@@ -293,8 +293,8 @@ def fold_segments(
 def _subject(run_id: str, name: str, summary: Mapping[str, MetricSummary]) -> str:
     from gittrack.core.model import short_id
 
-    text = f"run {short_id(run_id)} {_one_line(name)}"
-    values = [f"{_one_line(key)} {summary[key].last:.4g}" for key in headline(summary)]
+    text = f"run {short_id(run_id)} {names.one_line(name)}"
+    values = [f"{names.one_line(key)} {summary[key].last:.4g}" for key in headline(summary)]
     return f"{text}: {', '.join(values)}" if values else text
 
 
@@ -307,11 +307,6 @@ def _message(subjects: Sequence[str]) -> str:
     rest = [f"and {len(subjects) - len(shown)} more"] if len(subjects) > len(shown) else []
     body = "\n".join([*shown, *rest])
     return f"{len(subjects)} runs [skip ci]\n\n{body}\n"
-
-
-def _one_line(text: str) -> str:
-    clean = "".join(c if c.isprintable() else " " for c in text)
-    return clean if len(clean) <= 60 else clean[:59] + "…"
 
 
 def _read(path: str) -> bytes | None:

@@ -268,10 +268,11 @@ class View:
             return runs
         from gittrack.core import query
 
+        hidden = () if include_deleted else self.ask(lambda index: index.hidden_experiments())
         for item in live.values():
             run = self.live_run(item)
             if (
-                (include_deleted or not run.deleted)
+                (include_deleted or not (run.deleted or run.experiment_id in hidden))
                 and (experiments is None or run.experiment_id in experiments)
                 and (expr is None or query.predicate(expr, run))
             ):

@@ -7,6 +7,8 @@ from gittrack.core import names
 #: Readers read every ref below STORE_REFS, writers write STORE_REF.
 STORE_REFS = "refs/gittrack/store/"
 STORE_REF = "refs/gittrack/store/main"
+#: What a fetch brings of a remote's store: REMOTE_REFS + remote + /store/ + name.
+REMOTE_REFS = "refs/gittrack/remote/"
 
 STORE_FILE = "store.yaml"
 RUN_FILE = "run.yaml"
@@ -19,6 +21,9 @@ ARTIFACTS_DIR = "artifacts"
 SOURCE_FILE = "source.yaml"
 DISK_FILE = "disk.yaml"
 WRITERS_DIR = "writers"
+LOGS_DIR = "logs"
+INPUTS_FILE = "inputs.set.yaml"
+OUTPUTS_FILE = "outputs.set.yaml"
 CONFLICTS_DIR = "conflicts"
 EXPERIMENT_FILE = "experiment.yaml"
 
@@ -48,6 +53,17 @@ def experiment_dir(experiment_id: str) -> str:
 def overlay_dir(overlay_id: str) -> str:
     """The folder of a source overlay; shared by all runs that ran the same changes."""
     return f"source/{overlay_id[:2]}/{overlay_id}"
+
+
+def environment_file(digest: str) -> str:
+    """The path of an environment lock; shared by all runs that had the same one."""
+    return f"env/{digest[:2]}/{digest}.yaml"
+
+
+def split_remote_ref(ref: str) -> tuple[str, str | None]:
+    """The remote of a tracking ref, and the ref of ours that it follows (None: no store's)."""
+    remote, slash, name = ref.removeprefix(REMOTE_REFS).partition("/store/")
+    return remote, f"{STORE_REFS}{name}" if slash else None
 
 
 def tombstone(kind: str, entity_id: str) -> str:

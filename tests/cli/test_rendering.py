@@ -24,7 +24,7 @@ from gittrack.cli.output.status import render_status, status_record
 from gittrack.cli.output.tables import render_markdown, render_separated, render_table
 from gittrack.core.diff import diff_runs, diff_sources
 from gittrack.core.model import Artifact, MetricSummary, Run, Source
-from gittrack.repo import Status
+from gittrack.repo.status import Status
 
 START = 1_795_447_812_123
 COMMIT = "d6154d3a65f69cc200c285f1183ff46a0f8393ab"

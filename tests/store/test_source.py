@@ -13,12 +13,11 @@ from gittrack.core.model import Source
 from gittrack.errors import SourceError
 from gittrack.store.git import Git
 from gittrack.store.paths import find_paths
+from gittrack.store.rebuild import changed_files, rebuild
 from gittrack.store.source import (
     Snapshot,
-    changed_files,
     head_state,
     overlay_id,
-    rebuild,
     snapshot,
 )
 from tests.support import GitRepo

@@ -8,7 +8,7 @@ from typing import Any
 from gittrack.cli.output import Style
 from gittrack.cli.output import text as t
 from gittrack.core.model import Run
-from gittrack.repo import Status
+from gittrack.repo.status import Status
 
 _MOST = 5
 
