@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from gittrack.core.model import Experiment, Metric, Run, RunData, RunInfo
 from gittrack.errors import GittrackError
+from gittrack.repo import Repo
 from gittrack.tracking.active import ActiveRun
 from gittrack.tracking.fluent import (
     active_run,
@@ -44,6 +45,7 @@ __all__ = [
     "Experiment",
     "GittrackError",
     "Metric",
+    "Repo",
     "Run",
     "RunData",
     "RunInfo",

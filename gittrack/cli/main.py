@@ -25,18 +25,30 @@ COMMANDS = {
     "log": "list runs, the newest first",
     "show": "show one run, or one of its files",
     "diff": "show what differs between two runs",
-    "experiments": "list experiments",
+    "compare": "show several runs side by side",
+    "history": "show who changed what of a run",
+    "experiments": "list, create, rename, delete, restore and tag experiments",
+    "tag": "set and remove tags of a run",
+    "note": "describe a run",
+    "rename": "call a run otherwise",
+    "delete": "hide runs; nothing is lost",
+    "restore": "bring deleted runs back",
     "status": "show what runs, what was lost and what needs a look",
     "checkout": "lay out exactly what ran in a new folder",
     "config": "list settings and where they come from",
     "init": "make the store in this repository",
     "recover": "take over the runs of dead processes",
     "demo": "record real runs in a throwaway repository and look at them",
+    "completion": "print the completion script of a shell",
 }
+#: Commands whose output a person reads through a pager.
+PAGED = ("log", "show", "diff", "compare", "history", "config")
 
 #: Options whose value may begin with a dash: `--sort -metrics.acc`.
 _DASHED = ("--sort", "--where")
 COLORS = ("auto", "always", "never")
+#: What the completion scripts call; not listed among the commands.
+COMPLETE = "__complete"
 
 
 class Command(Protocol):
@@ -83,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one command line; the exit code."""
     out = Output()
     try:
-        return _run(list(argv), out)
+        return _run_and_close(list(argv), out)
     except SystemExit as ended:  # argparse ends so after help
         return int(ended.code or EXIT_OK)
     except GittrackError as error:
@@ -102,6 +114,13 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_BUG
 
 
+def _run_and_close(argv: list[str], out: Output) -> int:
+    try:
+        return _run(argv, out)
+    finally:
+        out.close()
+
+
 def _run(argv: list[str], out: Output) -> int:
     top = _top_parser(out)
     args = top.parse_args(argv)
@@ -115,15 +134,23 @@ def _run(argv: list[str], out: Output) -> int:
     name, *rest = args.command
     if name == "help":
         return _run([*rest[:1], "--help"], out)
+    if name == COMPLETE:
+        from gittrack.cli.completion import complete
+
+        out.lines(complete(rest))
+        return EXIT_OK
     if name not in COMMANDS:
         raise _unknown(name)
     command = load(name)
     parser = parser_for(name, command, out)
-    parsed = parser.parse_args(join_dashed(rest))
+    # Options may stand anywhere, as in git: `tag RUN --delete old new=text`.
+    parsed = parser.parse_intermixed_args(join_dashed(rest))
     if parsed.color:
         out.set_color(parsed.color)
     for folder in args.folders:
         _enter(folder)
+    if name in PAGED and not args.no_pager:
+        out.page()
     return command.run(parsed, out)
 
 
@@ -139,6 +166,7 @@ def _top_parser(out: Output) -> Parser:
     top.add_argument(
         "-C", dest="folders", metavar="DIR", action="append", default=[], help="run as if in DIR"
     )
+    top.add_argument("--no-pager", action="store_true", help="never use a pager")
     _add_color(top)
     top.add_argument("command", nargs=argparse.REMAINDER, help="a command and its arguments")
     return top
@@ -147,6 +175,11 @@ def _top_parser(out: Output) -> Parser:
 def load(name: str) -> Command:
     """The module of a command."""
     return cast("Command", import_module(f"gittrack.cli.commands.{name}"))
+
+
+def command_parser(name: str) -> Parser:
+    """The parser of the command of that name."""
+    return parser_for(name, load(name), Output())
 
 
 def parser_for(name: str, command: Command, out: Output) -> Parser:
@@ -164,11 +197,13 @@ def _add_color(parser: Parser) -> None:
 
 
 def join_dashed(argv: list[str]) -> list[str]:
-    """`--sort -x` as `--sort=-x`, which argparse does not take for an option of its own."""
+    """`--sort -x` as `--sort=-x` and `-5` as `-n5`, which argparse would take for options."""
     joined: list[str] = []
     for word in argv:
         if joined and joined[-1] in _DASHED:
             joined[-1] += f"={word}"
+        elif word[:1] == "-" and word[1:].isascii() and word[1:].isdigit():
+            joined.append(f"-n{word[1:]}")
         else:
             joined.append(word)
     return joined

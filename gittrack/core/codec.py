@@ -125,6 +125,25 @@ def decode_points(data: bytes) -> Iterator[Metric]:
     Raises:
         CorruptStoreError: it is not such a file.
     """
+    return _to_points(_iter_rows(data))
+
+
+def sample_points(data: bytes, most: int) -> Iterator[Metric]:
+    """About `most` points of each key of a segment, evenly, its last among them.
+
+    Raises:
+        CorruptStoreError: it is not a segment.
+    """
+    by_key: dict[str, list[list[str]]] = {}
+    for row in _iter_rows(data):
+        by_key.setdefault(row[0], []).append(row)
+    for rows in by_key.values():
+        step = max(1, len(rows) // most)
+        yield from _to_points(rows[::step] if step == 1 else [*rows[::step], rows[-1]])
+
+
+def _iter_rows(data: bytes) -> Iterator[list[str]]:
+    """Key, step, time and value as text."""
     import csv
     import io
 
@@ -133,14 +152,28 @@ def decode_points(data: bytes) -> Iterator[Metric]:
         header = next(rows, None)
         if header is None:
             return
+        if header == POINTS_HEADER.split(","):
+            yield from rows
+            return
         at = [header.index(name) for name in POINTS_HEADER.split(",")]
         for row in rows:
-            key, step, time_ms, value = (row[i] for i in at)
-            yield Metric(key, float(value), int(step), int(time_ms))
+            yield [row[i] for i in at]
     except (csv.Error, ValueError, IndexError) as error:
-        raise CorruptStoreError(
-            "a metric segment does not follow the format", why=str(error)
-        ) from None
+        raise _not_a_segment(error) from None
+
+
+def _to_points(rows: Iterable[list[str]]) -> Iterator[Metric]:
+    for row in rows:
+        try:
+            key, step, time_ms, value = row
+            point = Metric(key, float(value), int(step), int(time_ms))
+        except ValueError as error:
+            raise _not_a_segment(error) from None
+        yield point
+
+
+def _not_a_segment(error: Exception) -> CorruptStoreError:
+    return CorruptStoreError("a metric segment does not follow the format", why=str(error))
 
 
 def segment_name(writer: str, data: bytes) -> str:

@@ -41,20 +41,20 @@ _FACTS = (
 
 
 def compare_runs(runs: Sequence[Run], *, equal: bool = False) -> list[Line]:
-    """What differs between runs: facts, params, metrics (last values) and tags, telling ones first.
+    """What differs between runs: metrics (last values), params, tags and facts, in that order.
 
     Args:
         equal: also what does not differ.
     """
-    lines = [Line("fact", name, *_values(runs, _fact(name))) for name in _FACTS]
     summaries: dict[str, MetricSummary] = {k: v for run in runs for k, v in run.metrics.items()}
-    lines += [
+    lines = [
         Line("metric", key, *_values(runs, _last(key)))
         for key in headline(summaries, len(summaries))
     ]
     for kind, read in (("param", _params), ("tag", _tags)):
         keys = sorted({key for run in runs for key in read(run)})
         lines += [Line(kind, key, *_values(runs, _key(read, key))) for key in keys]
+    lines += [Line("fact", name, *_values(runs, _fact(name))) for name in _FACTS]
     return [line for line in lines if equal or line.differs]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gittrack.capture import process
@@ -379,9 +379,35 @@ class Repo(Changing):
 
         return Namer(self._git, self.view, self.config)
 
+    def metric_keys(self) -> list[str]:
+        """The keys of metrics that runs of the store have, sorted."""
+        return self.view.ask(lambda index: index.metric_keys())
+
+    def param_keys(self) -> list[str]:
+        """The keys of params that runs of the store have, sorted."""
+        return self.view.ask(lambda index: index.param_keys())
+
     def get_metric_history(self, run_id: str, key: str) -> list[Metric]:
         """All points of a metric, ordered by step, then time; empty if it was never logged."""
         return self._reader(self.get_run(run_id)).points(key)
+
+    def get_metric_curves(self, run: Run, keys: Collection[str]) -> dict[str, list[float]]:
+        """The values of metrics in the order of their steps; of a long one an even sample."""
+        return self._reader(run).curves(keys)
+
+    def get_environment(self, run: Run) -> Mapping[str, Any]:
+        """The environment that the run had, flat; empty if none was recorded."""
+        return self._reader(run).surroundings().environment
+
+    def get_output(self, run: Run) -> bytes:
+        """What the run printed, as far as it was recorded."""
+        return self._reader(run).output()
+
+    def has_commit(self, commit: str) -> bool:
+        """Whether a commit is in this repository."""
+        from gittrack.repo.naming import find_commit
+
+        return find_commit(self._git, commit) is not None
 
     def list_files(self, run: Run) -> list[str]:
         """The names of the files in a run's folder."""

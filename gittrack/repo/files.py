@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from gittrack.core import codec, names
@@ -16,6 +16,9 @@ from gittrack.repo.view import View
 from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.objects import parse_tree
+
+#: About how many points of a metric in one segment a curve is made of.
+_SAMPLE = 200
 
 
 class Checkout(NamedTuple):
@@ -109,6 +112,31 @@ class RunReader:
                 if item is not None:
                     found.update(m for m in codec.decode_points(item.data) if m.key == key)
         return sorted(_distinct(found), key=codec.point_order)
+
+    def curves(self, keys: Collection[str]) -> dict[str, list[float]]:
+        """The values of metrics in the order of their steps; of a long one an even sample.
+
+        A curve is for the eye: a few hundred points are read of each metric, whatever it has.
+        """
+        found: dict[str, list[Metric]] = {key: [] for key in keys}
+        for state in self._live_states:
+            for key, points in state.by_key().items():
+                if key in found:
+                    rows = points[:: max(1, len(points) // _SAMPLE)] + points[-1:]
+                    found[key] += [Metric(key, float(v), step, t) for step, t, v in rows]
+        for tip in self._tips:
+            _, segments = read_run_files(self._git, f"{tip}:{self._folder}")
+            specs = [f"{tip}:{self._folder}/{layout.METRICS_DIR}/{name}" for name in segments]
+            for item in self._git.cat_file().read_many(specs):
+                if item is not None:
+                    for point in codec.sample_points(item.data, _SAMPLE):
+                        if point.key in found:
+                            found[point.key].append(point)
+        return {
+            key: [point.value for point in sorted(_distinct(set(points)), key=codec.point_order)]
+            for key, points in found.items()
+            if points
+        }
 
     def source(self) -> Source:
         """What ran, as it was recorded."""

@@ -115,6 +115,8 @@ class Namer:
         if how == "best":
             known = direction(key, self._config.metrics_maximize, self._config.metrics_minimize)
             if known is None:
+                if not has_key(self._view, "metric", key):
+                    raise no_such_key(self._view, "metric", key)
                 raise RunNotFoundError(
                     f"it is not known whether a greater {key} is better",
                     why="neither its name nor metrics.maximize and metrics.minimize tell",
@@ -206,15 +208,25 @@ def find_commit(git: Git, name: str) -> str | None:
     return found.oid if found is not None and found.type == "commit" else None
 
 
-def no_such_key(view: View, kind: str, key: str) -> RunNotFoundError:
-    """What to say of a key of a param or a metric that no run has a value of."""
-    from difflib import get_close_matches
-
+def known_keys(view: View, kind: str) -> set[str]:
+    """The keys of all params or metrics, of running runs too."""
     keys = set(view.ask(lambda i: i.metric_keys() if kind == "metric" else i.param_keys()))
     for item in view.live().values():
         record = item.record()
         keys.update(record.metrics if kind == "metric" else record.params)
-    keys.discard(key)
+    return keys
+
+
+def has_key(view: View, kind: str, key: str) -> bool:
+    """Whether any run has a param or a metric of that key."""
+    return key in known_keys(view, kind)
+
+
+def no_such_key(view: View, kind: str, key: str) -> RunNotFoundError:
+    """What to say of a key of a param or a metric that no run has a value of."""
+    from difflib import get_close_matches
+
+    keys = known_keys(view, kind) - {key}
     near = get_close_matches(key[:200], sorted(keys), n=1)
     shown = ", ".join(sorted(keys)[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
     return RunNotFoundError(

@@ -11,7 +11,7 @@ from gittrack.core import query
 from gittrack.core.model import STATUSES, Run
 from gittrack.core.query import And, Compare, Expr, Field, In, IsNull
 from gittrack.errors import RunNotFoundError, SourceError, UsageError
-from gittrack.repo.naming import Namer, find_commit
+from gittrack.repo.naming import Namer, find_commit, known_keys, no_such_key
 from gittrack.repo.sources import Sources
 from gittrack.repo.view import View
 from gittrack.store.git import Git
@@ -224,16 +224,9 @@ def unknown_keys(wanted: Selection, view: View) -> list[str]:
     """What a filter or an order speaks of that no run has, with what there is instead."""
     fields = list(query.iter_fields(query.parse(wanted.where, now_ms=0))) if wanted.where else []
     fields += [order.field for order in query.parse_order(list(wanted.order_by))]
-    known: dict[str, set[str]] = {}
     said = []
-    for kind, keys in (("metric", lambda i: i.metric_keys()), ("param", lambda i: i.param_keys())):
-        if any(field.kind == kind for field in fields):
-            known[kind] = set(view.ask(keys))
-            for item in view.live().values():
-                record = item.record()
-                known[kind].update(record.metrics if kind == "metric" else record.params)
-    from gittrack.repo.naming import no_such_key
-
+    kinds = {field.kind for field in fields} & {"metric", "param"}
+    known = {kind: known_keys(view, kind) for kind in kinds}
     for field in dict.fromkeys(fields):
         if field.kind in known and field.key not in known[field.kind]:
             error = no_such_key(view, field.kind, field.key)

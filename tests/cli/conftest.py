@@ -81,6 +81,12 @@ class Project(GitRepo):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def read_blob(self, spec: str) -> bytes:
+        """The bytes of an object that git names so."""
+        return subprocess.run(
+            ["git", "cat-file", "blob", spec], cwd=self.path, capture_output=True, check=True
+        ).stdout
+
     def python(self, script: str) -> None:
         """Run a training script here."""
         subprocess.run([sys.executable, "-c", script], cwd=self.path, env=environment(), check=True)

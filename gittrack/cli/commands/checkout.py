@@ -7,8 +7,8 @@ import os
 
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import plural, safe
+from gittrack.cli.session import open_repo
 from gittrack.errors import EXIT_OK
-from gittrack.repo import Repo
 
 HELP = "Lay out exactly what ran in a new folder; your own files stay untouched."
 EXAMPLE = "gittrack checkout @ --into ../what-ran"
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Lay out the source of a run, and say what it was verified against."""
-    with Repo.find() as repo:
+    with open_repo(out) as repo:
         found = repo.get_run(args.run)
         done = repo.checkout(found, os.path.abspath(args.into))
     lines = [f"laid out {plural(done.files, 'file')} of {safe(found.name)} in {safe(done.into)}"]

@@ -8,9 +8,9 @@ import os
 from gittrack.cli.output import Output
 from gittrack.cli.output.formats import LIST_FORMATS
 from gittrack.cli.output.lists import print_records
+from gittrack.cli.session import open_repo
 from gittrack.config import describe
 from gittrack.errors import EXIT_OK
-from gittrack.repo import Repo
 
 HELP = "List every setting with its value and where that comes from."
 EXAMPLE = "gittrack config --format json"
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print the settings."""
-    with Repo.find() as repo:
+    with open_repo(out) as repo:
         worktree = None if repo.is_bare else repo.root
         records = [item._asdict() for item in describe(worktree, repo.git_config, os.environ)]
     print_records(records, ("name", "value", "origin"), args.format, out)

@@ -6,8 +6,8 @@ import argparse
 
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import safe
+from gittrack.cli.session import open_repo
 from gittrack.errors import EXIT_OK
-from gittrack.repo import Repo
 
 HELP = "Make the store in this repository; safe to repeat, and not required."
 EXAMPLE = "gittrack init"
@@ -20,6 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Make the store and say what was written."""
-    with Repo.find() as repo:
+    with open_repo(out) as repo:
         out.lines(safe(line) for line in repo.init().lines)
     return EXIT_OK

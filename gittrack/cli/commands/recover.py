@@ -6,9 +6,9 @@ import argparse
 
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import plural, safe
+from gittrack.cli.session import open_repo
 from gittrack.core.model import short_id
 from gittrack.errors import EXIT_OK
-from gittrack.repo import Repo
 
 HELP = "Take over the runs of dead processes, or those of a journal folder from elsewhere."
 EXAMPLE = "gittrack recover /mnt/job-17/journal"
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Recover, and say what was taken and what was left alone."""
-    with Repo.find() as repo:
+    with open_repo(out) as repo:
         report = repo.recover(args.dir, force=args.force)
     lines = [
         f"recovered {safe(short_id(item.run_id))} as {item.status}, {plural(item.points, 'point')}"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from gittrack.errors import GittrackError
+
+if TYPE_CHECKING:
+    from gittrack.cli.output.pager import Pager
 
 MIN_WIDTH = 40
 DEFAULT_WIDTH = 80
@@ -19,7 +22,10 @@ _STYLES = {
     "red": "31",
     "green": "32",
     "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
     "cyan": "36",
+    "reverse": "7",
 }
 
 
@@ -33,7 +39,13 @@ class Style:
         """The text in these styles; unchanged without colours."""
         if not self.on or not text:
             return text
-        return f"\x1b[{';'.join(_STYLES[name] for name in names)}m{text}\x1b[m"
+        return f"{self.code(*names)}{text}\x1b[m"
+
+    def code(self, *names: str) -> str:
+        """What switches these styles on; `reset` switches all off."""
+        if not self.on:
+            return ""
+        return f"\x1b[{';'.join('' if name == 'reset' else _STYLES[name] for name in names)}m"
 
 
 class Output:
@@ -48,6 +60,8 @@ class Output:
         self._stdout = stdout or sys.stdout
         self._stderr = stderr or sys.stderr
         self._environ = environ
+        self._pages = False
+        self._pager: Pager | None = None
         self.set_color(None)
         columns = _columns(environ, self._stdout)
         self.width = max(MIN_WIDTH, columns or DEFAULT_WIDTH)
@@ -56,8 +70,42 @@ class Output:
 
     def set_color(self, mode: str | None) -> None:
         """Use colours `always`, `never`, or (auto, None) where a person reads."""
+        self._color = mode
         self.style = Style(_wants_color(mode, self._environ, self._stdout))
         self._error_style = Style(_wants_color(mode, self._environ, self._stderr))
+
+    def follow_git_color(self, setting: str) -> None:
+        """Use git's own `color.ui` where neither an option nor the environment says otherwise."""
+        said = self._color not in (None, "auto") or self._environ.get("NO_COLOR")
+        if said or self._environ.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+            return
+        word = setting.lower()
+        if word == "always" or word in ("never", "false", "no", "off", "0"):
+            self.style = Style(word == "always")
+
+    def page(self) -> None:
+        """From here on a pager shows standard output, if a person reads it."""
+        self._pages = self._stdout.isatty()
+
+    def flush(self) -> None:
+        """Let what was printed go before what another program prints."""
+        self._stdout.flush()
+
+    @property
+    def is_unicode(self) -> bool:
+        """Whether standard output can take every character."""
+        return (self._stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person reads standard output."""
+        return self._stdout.isatty()
+
+    def close(self) -> None:
+        """Wait for the pager, if there is one."""
+        pager, self._pager = self._pager, None
+        if pager is not None:
+            pager.close()
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print lines for people."""
@@ -71,6 +119,16 @@ class Output:
 
     def raw(self, data: bytes) -> None:
         """Print bytes."""
+        if self._pages:
+            # Only now: an error that comes before any output is not to be paged.
+            from gittrack.cli.output.pager import Pager, find_pager
+
+            self._pages = False
+            command = find_pager(self._environ)
+            self._pager = Pager(command, self._environ) if command else None
+        if self._pager is not None:
+            self._pager.write(data)
+            return
         self._stdout.flush()
         stream: BinaryIO = self._stdout.buffer
         stream.write(data)

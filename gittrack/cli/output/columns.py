@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from gittrack.cli.output import text as t
@@ -43,31 +45,40 @@ _VALUES: dict[str, Callable[[Run], dict[str, Any]]] = {
     "metrics": lambda run: {key: summary.last for key, summary in run.metrics.items()},
     "tags": lambda run: dict(run.tags),
 }
+#: Columns that every run has.
+FACT_NAMES = tuple(_FACTS)
 _MOST_VALUES = 4
+_NAMES = ("id", "short_id", "name")
 
 
 def machine_rows(runs: Sequence[Run], columns: Sequence[str]) -> Rows:
     """Header and rows for programs: exact values, every key of every run by default."""
-    names = list(columns) or [*_MACHINE_FACTS, *_value_columns(runs)]
-    readers = [_reader(name, runs) for name in names]
+    names = expand(columns, runs) or [*_MACHINE_FACTS, *_value_columns(runs)]
+    readers = [reader(name, runs) for name in names]
     return names, [[machine_text(read(run)) for read in readers] for run in runs]
 
 
-def table_rows(runs: Sequence[Run], columns: Sequence[str]) -> Rows:
-    """Header and rows for people: the telling columns by default."""
-    names = list(columns) or _telling(runs)
-    readers = [_reader(name, runs) for name in names]
-    kinds = [name.partition(".")[0] for name in names]
+def table_rows(runs: Sequence[Run], columns: Sequence[str], *, only_changed: bool = False) -> Rows:
+    """Header and rows for people: the telling columns by default.
+
+    Args:
+        only_changed: leave out columns in which all runs agree, besides id and name.
+    """
+    names = expand(columns, runs) or _telling(runs)
+    if only_changed:
+        names = [name for name in names if name in _NAMES or _varies(runs, reader(name, runs))]
+    readers = [reader(name, runs) for name in names]
+    kinds = [_kind(name) for name in names]
     rows = [
         [cell_text(read(run), kind) for read, kind in zip(readers, kinds, strict=True)]
         for run in runs
     ]
-    return [t.safe(name) for name in (columns or _shortened(names))], rows
+    return [t.safe(name) for name in (names if columns else _shortened(names))], rows
 
 
 def select(runs: Sequence[Run], columns: Sequence[str]) -> list[dict[str, Any]]:
     """One flat mapping a run with these columns."""
-    readers = {name: _reader(name, runs) for name in columns}
+    readers = {name: reader(name, runs) for name in expand(columns, runs)}
     return [{name: read(run) for name, read in readers.items()} for run in runs]
 
 
@@ -86,23 +97,73 @@ def cell_text(value: Any, kind: str = "") -> str:
     return t.number(value) if kind == "metrics" else t.value_text(value)
 
 
-def _reader(name: str, runs: Sequence[Run]) -> Callable[[Run], Any]:
+#: What filters call a column; both words work.
+_ALIASES = {
+    "run_id": "id",
+    "run_name": "name",
+    "run": "short_id",
+    "user": "author",
+    "start_time": "start",
+    "end_time": "end",
+    "duration": "duration_s",
+    "exit": "exit_code",
+}
+_STAT = re.compile(r"(last|min|max|count)\((?:metrics?\.)?(.+)\)")
+
+
+def expand(columns: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """The columns with `params.*` and the like replaced by the keys that the runs have."""
+    names: list[str] = []
+    for name in columns:
+        kind, _, pattern = name.partition(".")
+        if kind in _VALUES and "*" in pattern:
+            keys = sorted({key for run in runs for key in _VALUES[kind](run)})
+            names += [f"{kind}.{key}" for key in keys if fnmatchcase(key, pattern)]
+        else:
+            names.append(name)
+    return list(dict.fromkeys(names))
+
+
+def reader(name: str, runs: Sequence[Run]) -> Callable[[Run], Any]:
+    """What reads a column: a fact, `params.KEY`, `max(metrics.KEY)`, or a key alone.
+
+    Raises:
+        UsageError: no run has such a column.
+    """
+    name = _ALIASES.get(name, name)
     if name in _FACTS:
         return _FACTS[name]
+    stat = _STAT.fullmatch(name)
+    if stat is not None:
+        which, key = stat[1], _unquoted(stat[2])
+        return lambda run: getattr(run.metrics[key], which) if key in run.metrics else None
     kind, _, key = name.partition(".")
     if kind in _VALUES and key:
+        key = _unquoted(key)
         return lambda run: _VALUES[kind](run).get(key)
     for read in _VALUES.values():
         if any(name in read(run) for run in runs):
             return lambda run: read(run).get(name)
     from difflib import get_close_matches
 
-    near = get_close_matches(name, [*_FACTS, *_value_columns(runs)], n=1)
+    known = [*_FACTS, *_value_columns(runs)]
+    known += [column.partition(".")[2] for column in known if "." in column]
+    near = get_close_matches(name[:200], known, n=1)
     raise UsageError(
         f"there is no column '{name}'",
         why=f"did you mean '{near[0]}'?" if near else f"there are {', '.join(_FACTS)}",
-        next="gittrack log --columns name,params.KEY,metrics.KEY,tags.KEY",
+        next="gittrack log --columns name,params.KEY,metrics.KEY,'max(metrics.KEY)'",
     )
+
+
+def _unquoted(key: str) -> str:
+    return key[1:-1] if len(key) > 2 and key[0] == key[-1] and key[0] in '`"' else key
+
+
+def _kind(name: str) -> str:
+    """What a column shows, as far as `cell_text` cares."""
+    stat = _STAT.fullmatch(name)
+    return "metrics" if stat and stat[1] != "count" else name.partition(".")[0]
 
 
 def _value_columns(runs: Iterable[Run]) -> list[str]:

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gittrack.cli.output import Style
 from gittrack.cli.output import text as t
 from gittrack.cli.output.records import artifact_record
 from gittrack.cli.output.tables import escape_markdown, render_markdown, render_table
-from gittrack.core.diff import ADDED, REMOVED, Change, MetricChange, RunDiff, SourceDiff
+from gittrack.core.diff import ADDED, EQUAL, REMOVED, Change, MetricChange, RunDiff, SourceDiff
+from gittrack.core.direction import is_better
 from gittrack.core.model import Artifact, Run
 
 _INDENT = "    "
-_MARKS = {ADDED: "+", REMOVED: "-"}
-_COLORS = {"+": "green", "-": "red", "~": "yellow", "?": "cyan"}
+_MARKS = {ADDED: "+", REMOVED: "-", EQUAL: " "}
+_COLORS = {"+": "green", "-": "red", "~": "yellow", "?": "cyan", " ": "dim"}
 _MOST_FILES = 20
 #: Facts that the part about the source says better.
 _SAID_OF_SOURCE = ("commit", "base", "tree")
 
+BETTER, WORSE = "better", "worse"
+_WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+
+#: Of metrics: `max` where a greater value is better, `min` where a smaller one is.
+Ways = Mapping[str, str]
+UNKNOWN: Ways = {}
 #: Mark, key, value in a, value in b, change.
 Row = tuple[str, str, str, str, str]
 
 
-def render_diff(diff: RunDiff, a: Run, b: Run, style: Style, width: int) -> Iterator[str]:
-    """The form for people, in the manner of `git diff`: `-` is a alone, `+` is b alone."""
+def render_diff(
+    diff: RunDiff, a: Run, b: Run, style: Style, width: int, ways: Ways = UNKNOWN
+) -> Iterator[str]:
+    """The form for people, in the manner of `git diff`: `-` is a alone, `+` is b alone.
+
+    Args:
+        ways: of metrics, whether more or less is better, as far as it is known.
+    """
     yield style(t.cut(f"--- {_name(a)}", width), "bold")
     yield style(t.cut(f"+++ {_name(b)}", width), "bold")
     if diff.is_empty:
         yield ""
         yield "nothing differs but id, name and times"
         return
-    for title, rows, equal in _sections(diff):
+    for title, rows, equal in _sections(diff, ways):
         if title == "Facts" and diff.source is not None:
             rows = [row for row in rows if row[1] not in _SAID_OF_SOURCE]
         if rows:
@@ -45,10 +59,28 @@ def render_diff(diff: RunDiff, a: Run, b: Run, style: Style, width: int) -> Iter
         yield from (_INDENT + line for line in _source_lines(diff.source, style, width))
 
 
-def diff_rows(diff: RunDiff) -> tuple[list[str], list[list[str]]]:
+def render_worktree_diff(source: SourceDiff, a: Run, style: Style, width: int) -> Iterator[str]:
+    """What the code in the worktree, as it is now, differs in from what a run ran."""
+    yield style(t.cut(f"--- {_name(a)}", width), "bold")
+    yield style(t.cut("+++ the worktree as it is now", width), "bold")
+    yield ""
+    yield style("Source", "yellow")
+    yield from (_INDENT + line for line in _source_lines(source, style, width))
+
+
+def worktree_record(source: SourceDiff, a: Run) -> dict[str, Any]:
+    """What `--format json` says of that."""
+    return {
+        "a": {"id": a.id, "name": a.name, "experiment": a.experiment},
+        "b": None,
+        "source": _source_record(source),
+    }
+
+
+def diff_rows(diff: RunDiff, ways: Ways = UNKNOWN) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of everything that differs."""
     header = ["", "key", "a", "b", "change", "of"]
-    rows = [[*row, title.lower()] for title, section, _ in _sections(diff) for row in section]
+    rows = [[*row, title.lower()] for title, section, _ in _sections(diff, ways) for row in section]
     if diff.source is not None:
         rows += [
             [_file_mark(item.kind), t.safe(item.path), "", "", item.kind, "source"]
@@ -57,31 +89,33 @@ def diff_rows(diff: RunDiff) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def render_diff_table(diff: RunDiff, width: int | None) -> list[str]:
+def render_diff_table(diff: RunDiff, width: int | None, ways: Ways = UNKNOWN) -> list[str]:
     """All that differs in one aligned table."""
-    header, rows = diff_rows(diff)
+    header, rows = diff_rows(diff, ways)
     return render_table(header, rows, width)
 
 
-def render_diff_markdown(diff: RunDiff, a: Run, b: Run) -> list[str]:
+def render_diff_markdown(diff: RunDiff, a: Run, b: Run, ways: Ways = UNKNOWN) -> list[str]:
     """The same for a page, under a line that names both runs."""
     title = f"**{escape_markdown(_name(a))}** → **{escape_markdown(_name(b))}**"
-    header, rows = diff_rows(diff)
+    header, rows = diff_rows(diff, ways)
     table = render_markdown(header[1:], [row[1:] for row in rows])
     return [title, "", *(table or ["Nothing differs but id, name and times."])]
 
 
-def diff_record(diff: RunDiff, a: Run, b: Run) -> dict[str, Any]:
+def diff_record(diff: RunDiff, a: Run, b: Run, ways: Ways = UNKNOWN) -> dict[str, Any]:
     """What `--format json` says of a diff."""
     return {
         "a": {"id": a.id, "name": a.name, "experiment": a.experiment},
         "b": {"id": b.id, "name": b.name, "experiment": b.experiment},
         "equal": {"params": diff.params_equal, "metrics": diff.metrics_equal},
         "params": _change_records(diff.params),
-        "metrics": {item.key: _metric_record(item) for item in diff.metrics},
+        "metrics": {item.key: _metric_record(item, ways) for item in diff.metrics},
         "tags": _change_records(diff.tags),
         "facts": _change_records(diff.attributes),
         "artifacts": _change_records(diff.artifacts),
+        "environment": _change_records(diff.environment),
+        "data": _change_records(diff.data),
         "source": None if diff.source is None else _source_record(diff.source),
     }
 
@@ -90,12 +124,14 @@ def _name(run: Run) -> str:
     return f"{t.safe(run.short_id)} {t.safe(run.name)} ({t.safe(run.experiment)})"
 
 
-def _sections(diff: RunDiff) -> Iterator[tuple[str, list[Row], int]]:
+def _sections(diff: RunDiff, ways: Ways) -> Iterator[tuple[str, list[Row], int]]:
     yield "Params", [_row(item) for item in diff.params], diff.params_equal
-    yield "Metrics", [_metric_row(item) for item in diff.metrics], diff.metrics_equal
+    yield "Metrics", [_metric_row(item, ways) for item in diff.metrics], diff.metrics_equal
     yield "Tags", [_row(item) for item in diff.tags], 0
     yield "Facts", [_row(item) for item in diff.attributes], 0
     yield "Artifacts", [_row(item) for item in diff.artifacts], 0
+    yield "Environment", [_row(item) for item in diff.environment], 0
+    yield "Data", [_row(item) for item in diff.data], 0
 
 
 def _row(item: Change) -> Row:
@@ -114,19 +150,22 @@ def _value(key: str, value: Any) -> str:
     return t.value_text(value)
 
 
-def _metric_row(item: MetricChange) -> Row:
+def _metric_row(item: MetricChange, ways: Ways) -> Row:
     a = "" if item.a is None else t.number(item.a.last)
     b = "" if item.b is None else t.number(item.b.last)
-    return _MARKS.get(item.kind, "~"), t.safe(item.key), a, b, change_text(item)
+    return _MARKS.get(item.kind, "~"), t.safe(item.key), a, b, change_text(item, ways)
 
 
-def change_text(item: MetricChange) -> str:
-    """`+0.012 (+1.4 %)`, as far as it can be said."""
-    if item.absolute is None:
+def change_text(item: MetricChange, ways: Ways = UNKNOWN) -> str:
+    """`+0.012 (+1.4 %) better`, as far as it can be said."""
+    if item.absolute is None or item.kind == EQUAL:
         return ""
     sign = "+" if item.absolute >= 0 else ""
     text = f"{sign}{item.absolute:.3g}"
-    return text if item.relative is None else f"{text} ({item.relative * 100:+.3g} %)"
+    if item.relative is not None:
+        text += f" ({item.relative * 100:+.3g} %)"
+    better = is_better(item.absolute, ways.get(item.key))
+    return text if better is None else f"{text} {BETTER if better else WORSE}"
 
 
 def _aligned(rows: Sequence[Row], style: Style, width: int) -> Iterator[str]:
@@ -140,16 +179,49 @@ def _aligned(rows: Sequence[Row], style: Style, width: int) -> Iterator[str]:
         mark, key, a, b, change = row
         lines = [_joined(row, kept) for kept in (tuple(sizes), (sizes[0], 0, 0), (0, 0, 0))]
         line = next((line for line in lines if t.width_of(line) <= room), key)
-        yield f"{_INDENT}{style(mark, _COLORS[mark])} {t.cut(line, room)}"
+        yield f"{_INDENT}{style(mark, _COLORS[mark])} {_coloured(t.cut(line, room), row, style)}"
         if row not in short:
             pair = [f"{a} -> {b}"] if a and b else [a or b]
-            if t.width_of(pair[0]) > room - 2:
-                pair = [f"- {a}", f"+ {b}"] if a and b else pair
+            if mark == _MARKS[EQUAL]:
+                pair = [a]
+            elif t.width_of(pair[0]) > room - 2 and a and b:
+                pair = [f"- {a}", f"+ {b}"]
             yield from (f"{_INDENT}    {t.cut(part, room - 2)}" for part in (*pair, change) if part)
 
 
+def _coloured(line: str, row: Row, style: Style) -> str:
+    """A line with what got better or worse, and the words that changed, in colour."""
+    if not style.on:
+        return line
+    _, _, a, b, change = row
+    for word, color in ((BETTER, "green"), (WORSE, "red")):
+        if change.endswith(word) and line.endswith(change):
+            line = line[: -len(change)] + style(change, color)
+    pair = f"{a} -> {b}"
+    if a and b and not change and line.endswith(pair):
+        old, new = mark_words(a, b, style)
+        line = f"{line[: -len(pair)]}{old} -> {new}"
+    return line
+
+
+def mark_words(a: str, b: str, style: Style) -> tuple[str, str]:
+    """Two texts with the words that only one of them has marked, as `git diff --color-words`."""
+    from difflib import SequenceMatcher
+
+    old, new = _WORDS.findall(a), _WORDS.findall(b)
+    left: list[str] = []
+    right: list[str] = []
+    for what, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        gone, come = "".join(old[i:j]), "".join(new[k:m])
+        left.append(gone if what == "equal" else style(gone, "red"))
+        right.append(come if what == "equal" else style(come, "green"))
+    return "".join(left), "".join(right)
+
+
 def _joined(row: Row, sizes: tuple[int, ...]) -> str:
-    _, key, a, b, change = row
+    mark, key, a, b, change = row
+    if mark == _MARKS[EQUAL]:
+        return f"{t.pad(key, sizes[0])}  {a}".rstrip()
     values = f"{t.pad(a, sizes[1])} -> {t.pad(b, sizes[2])}" if a and b else a or b
     return f"{t.pad(key, sizes[0])}  {values}  {change}".rstrip()
 
@@ -183,13 +255,15 @@ def _plain(value: Any) -> Any:
     return artifact_record(value) if isinstance(value, Artifact) else value
 
 
-def _metric_record(item: MetricChange) -> dict[str, Any]:
+def _metric_record(item: MetricChange, ways: Ways) -> dict[str, Any]:
+    way = ways.get(item.key)
     return {
         "change": item.kind,
         "a": None if item.a is None else item.a.last,
         "b": None if item.b is None else item.b.last,
         "absolute": item.absolute,
         "relative": item.relative,
+        "better": None if item.absolute is None else is_better(item.absolute, way),
     }
 
 

@@ -18,7 +18,8 @@ def print_records(
         out.data(render_json(records) if form == "json" else render_jsonl(records))
         return
     from gittrack.cli.output.columns import cell_text, machine_text
-    from gittrack.cli.output.tables import render_markdown, render_separated, render_table
+    from gittrack.cli.output.runs import print_table
+    from gittrack.cli.output.tables import render_markdown, render_separated
 
     if form in ("csv", "tsv"):
         rows = [[machine_text(record[name]) for name in columns] for record in records]
@@ -28,4 +29,4 @@ def print_records(
     if form == "markdown":
         out.lines(render_markdown(columns, rows))
     else:
-        out.lines(render_table(columns, rows, out.table_width))
+        print_table(columns, rows, out)

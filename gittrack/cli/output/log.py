@@ -7,6 +7,7 @@ from itertools import islice
 
 from gittrack.cli.output import Style
 from gittrack.cli.output import text as t
+from gittrack.core.diff import ADDED, REMOVED, changes_between
 from gittrack.core.headline import headline
 from gittrack.core.model import FAILED, FINISHED, KILLED, LOST, Run
 
@@ -14,6 +15,10 @@ _INDENT = "    "
 _MAX_PARAM_LINES = 3
 _MAX_DESCRIPTION_LINES = 6
 _MAX_HEADLINE = 6
+_MAX_CHANGES = 12
+#: Of a tree: levels that are drawn, and the least that is left for a run's own line.
+_MAX_DEPTH = 8
+_MIN_TREE_ROOM = 24
 
 
 def render_log(runs: Sequence[Run], style: Style, width: int) -> Iterator[str]:
@@ -24,11 +29,16 @@ def render_log(runs: Sequence[Run], style: Style, width: int) -> Iterator[str]:
         yield from render_run(run, style, width)
 
 
-def render_run(run: Run, style: Style, width: int) -> Iterator[str]:
-    """One run in a list: who, when, what came out, what went in."""
+def render_run(run: Run, style: Style, width: int, before: Run | None = None) -> Iterator[str]:
+    """One run in a list: who, when, what came out, what went in.
+
+    Args:
+        before: show only the params that differ from those of this run.
+    """
     yield from header(run, style, width)
     room = width - len(_INDENT)
-    blocks = [_metrics(run, style, room) + _params(run, room), _description(run, room)]
+    params = _params(run, room) if before is None else _changed_params(before, run, style, room)
+    blocks = [_metrics(run, style, room) + params, _description(run, room)]
     for block in blocks:
         if block:
             yield ""
@@ -108,6 +118,38 @@ def _params(run: Run, room: int) -> list[str]:
             return lines
         items.pop()
         left += 1
+
+
+def _changed_params(before: Run, run: Run, style: Style, room: int) -> list[str]:
+    lines = []
+    for change in changes_between(before.params, run.params)[0]:
+        key = t.safe(change.key)
+        old, new = t.value_text(change.a), t.value_text(change.b)
+        said = {ADDED: f"+{key}={new}", REMOVED: f"-{key}={old}"}
+        lines.append(t.cut(said.get(change.kind, f"{key}={old} -> {new}"), room))
+    if not lines:
+        return [style("params as before", "dim")]
+    left = len(lines) - _MAX_CHANGES
+    return lines[:_MAX_CHANGES] + ([f"+{left} more"] if left > 0 else [])
+
+
+def render_tree(runs: Sequence[Run], style: Style, width: int) -> Iterator[str]:
+    """A run and those below it, each before its children, a line each."""
+    depths: dict[str, int] = {}
+    last: dict[str, str] = {}
+    for run in runs:
+        last[run.parent or ""] = run.id
+    open_below: list[bool] = []
+    for run in runs:
+        depth = depths[run.id] = depths[run.parent or ""] + 1 if run.parent in depths else 0
+        is_last = last.get(run.parent or "") == run.id
+        del open_below[max(0, depth - 1) :]
+        lead = "".join("│  " if is_open else "   " for is_open in open_below[:_MAX_DEPTH])
+        if depth:
+            lead += "└─ " if is_last else "├─ "
+            open_below.append(not is_last)
+        room = max(_MIN_TREE_ROOM, width - len(lead))
+        yield lead + next(iter(render_oneline([run], style, room)))
 
 
 def _description(run: Run, room: int) -> list[str]:

@@ -3,31 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gittrack.cli.output import Style
 from gittrack.cli.output import text as t
 from gittrack.cli.output.log import header
+from gittrack.cli.output.spark import sparkline
+from gittrack.core.headline import headline
 from gittrack.core.model import Run, Source
 
 _INDENT = "    "
 _MOST_FILES = 20
+#: How much of params, metrics, tags and artifacts the page shows; the options show all.
+_MOST = 40
+_CURVE = 16
+_SHORTEST_CURVE = 8
 
 
-def render_show(run: Run, source: Source, style: Style, width: int) -> Iterator[str]:
-    """Everything that is known of a run."""
+class Page(NamedTuple):
+    """What a page shows besides the run itself.
+
+    Args:
+        parts: names of the parts that were asked for; empty for the page as a whole.
+        curves: values of metrics in the order of their steps.
+    """
+
+    parts: frozenset[str] = frozenset()
+    curves: Mapping[str, Sequence[float]] = {}
+    environment: Mapping[str, Any] = {}
+    files: tuple[str, ...] = ()
+    base_is_here: bool = True
+    ascii_only: bool = False
+
+    def metric_keys(self, run: Run) -> list[str]:
+        """The metrics that are shown, those that tell most first where not all are."""
+        if self.parts or len(run.metrics) <= _MOST:
+            return list(run.metrics)
+        return headline(run.metrics, _MOST)
+
+
+WHOLE = Page()
+
+
+def render_show(
+    run: Run, source: Source, style: Style, width: int, page: Page = WHOLE
+) -> Iterator[str]:
+    """Everything that is known of a run, or the parts that were asked for."""
+    if not page.parts:
+        yield from _render_all(run, source, style, width, page)
+        return
+    lines: list[str] = []
+    if "params" in page.parts:
+        lines += _mapping("Params", run.params, style, width)
+    if "metrics" in page.parts:
+        lines += _metrics(run, style, width, page)
+    if "tags" in page.parts:
+        lines += _mapping("Tags", run.tags, style, width)
+    if "source" in page.parts:
+        lines += _section("Source", _source(run, source, page), style, width)
+    if "files" in page.parts:
+        lines += _artifacts(run, style, width)
+        lines += _section("Files", [t.safe(name) for name in page.files], style, width)
+    if "env" in page.parts:
+        lines += _mapping("Environment", page.environment, style, width)
+    # The blank line that parts sections is none before the first.
+    yield from lines[1:]
+
+
+def _render_all(run: Run, source: Source, style: Style, width: int, page: Page) -> Iterator[str]:
     yield from header(run, style, width)
     yield from _facts(run, width)
     if run.description.strip():
         yield ""
         lines = t.wrap(run.description, width - len(_INDENT))
         yield from (f"{_INDENT}{line}" if line else "" for line in lines)
-    yield from _mapping("Params", run.params, style, width)
-    yield from _metrics(run, style, width)
-    yield from _mapping("Tags", run.tags, style, width)
-    yield from _section("Source", _source(run, source), style, width)
-    artifacts = {path: t.size(item.size_bytes) for path, item in run.artifacts.items()}
-    yield from _mapping("Artifacts", artifacts, style, width)
+    yield from _mapping(
+        "Params", run.params, style, width, f"gittrack show {run.short_id} --params"
+    )
+    yield from _metrics(run, style, width, page)
+    yield from _mapping("Tags", run.tags, style, width, f"gittrack show {run.short_id} --tags")
+    yield from _section("Source", _source(run, source, page), style, width)
+    if page.environment:
+        count = t.plural(len(page.environment), "entry").replace("entrys", "entries")
+        more = f"{count}: gittrack show {run.short_id} --env"
+        yield from _section("Environment", [more], style, width)
+    yield from _artifacts(run, style, width, f"gittrack show {run.short_id} --files")
     yield from _section("Redacted", [t.safe(name) for name in run.redacted], style, width)
     warnings = [f"warning: {text}" for text in run.warnings]
     warnings += [f"conflict: {text}" for text in run.conflicts]
@@ -57,18 +117,35 @@ def _section(
         yield from (t.cut(_INDENT + line, width) for line in lines)
 
 
-def _mapping(title: str, values: Mapping[str, Any], style: Style, width: int) -> Iterator[str]:
-    keys = {key: t.cut(t.safe(key), (width - len(_INDENT)) // 2) for key in values}
+def _mapping(
+    title: str, values: Mapping[str, Any], style: Style, width: int, more: str = ""
+) -> Iterator[str]:
+    """Keys and values; with `more`, the command that shows all, only as many as a page takes."""
+    shown = list(values.items())[: _MOST if more else None]
+    keys = {key: t.cut(t.safe(key), (width - len(_INDENT)) // 2) for key, _ in shown}
     room = max(map(t.width_of, keys.values()), default=0)
-    lines = [f"{t.pad(keys[key], room)}  {t.value_text(value)}" for key, value in values.items()]
-    yield from _section(title, lines, style, width)
+    # Cut before it is made safe: a param may have a megabyte.
+    lines = [f"{t.pad(keys[key], room)}  {t.value_text(_clipped(v, width))}" for key, v in shown]
+    left = len(values) - len(shown)
+    yield from _section(title, lines + ([f"and {left} more: {more}"] if left else []), style, width)
 
 
-def _metrics(run: Run, style: Style, width: int) -> Iterator[str]:
+def _clipped(value: Any, width: int) -> Any:
+    return value[: 2 * width] if isinstance(value, str) else value
+
+
+def _artifacts(run: Run, style: Style, width: int, more: str = "") -> Iterator[str]:
+    artifacts = {path: t.size(item.size_bytes) for path, item in run.artifacts.items()}
+    yield from _mapping("Artifacts", artifacts, style, width, more)
+
+
+def _metrics(run: Run, style: Style, width: int, page: Page) -> Iterator[str]:
     if not run.metrics:
         return
+    keys = page.metric_keys(run)
     rows: list[tuple[str, ...]] = [("", "last", "min", "max", "count")]
-    for key, item in run.metrics.items():
+    for key in keys:
+        item = run.metrics[key]
         numbers = [t.number(value) for value in (item.last, item.min, item.max)]
         rows.append((t.safe(key), *numbers, str(item.count)))
     sizes = [max(t.width_of(row[column]) for row in rows) for column in range(5)]
@@ -78,15 +155,22 @@ def _metrics(run: Run, style: Style, width: int) -> Iterator[str]:
         shown -= 1
     room = width - len(_INDENT) - sum(sizes[1:shown]) - 2 * (shown - 1)
     sizes[0] = max(8, min(sizes[0], room))
+    curve = min(_CURVE, room - sizes[0] - 2)
     lines = []
-    for row in rows:
+    for key, row in zip(["", *keys], rows, strict=True):
         cells = [t.pad(t.cut(row[0], sizes[0]), sizes[0])]
         cells += [cell.rjust(size) for cell, size in zip(row[1:shown], sizes[1:], strict=False)]
-        lines.append("  ".join(cells))
+        if curve >= _SHORTEST_CURVE and key in page.curves:
+            cells.append(sparkline(page.curves[key], curve, ascii_only=page.ascii_only))
+        lines.append("  ".join(cells).rstrip())
+    left = len(run.metrics) - len(keys)
+    if left:
+        lines.append(f"and {left} more: gittrack show {run.short_id} --metrics")
     yield from _section("Metrics", lines, style, width)
 
 
-def _source(run: Run, source: Source) -> list[str]:
+def _source(run: Run, source: Source, page: Page) -> list[str]:
+    most = None if page.parts else _MOST_FILES
     lines = []
     if source.commit or run.commit:
         where = f" on {t.safe(run.branch)}" if run.branch else ""
@@ -95,17 +179,17 @@ def _source(run: Run, source: Source) -> list[str]:
         lines.append(f"remote  {t.safe(run.remote)}")
     if not lines:
         return []
-    lines.append(f"state   {source_state(run, source)}")
+    lines.append(f"state   {source_state(run, source, base_is_here=page.base_is_here)}")
     if source.tree:
         lines.append(f"tree    {source.tree}")
     changes = _changed_files(source)
-    lines += changes[:_MOST_FILES]
-    if len(changes) > _MOST_FILES:
-        lines.append(f"and {t.plural(len(changes) - _MOST_FILES, 'more file')}")
+    lines += changes[:most]
+    if most is not None and len(changes) > most:
+        lines.append(f"and {t.plural(len(changes) - most, 'more file')}")
     return lines
 
 
-def source_state(run: Run, source: Source) -> str:
+def source_state(run: Run, source: Source, *, base_is_here: bool = True) -> str:
     """In a few words: whether it can be rebuilt, and how it stands to its commit."""
     if source.withheld:
         words = [f"withheld: {t.plural(len(source.withheld), 'file')}"]
@@ -113,6 +197,8 @@ def source_state(run: Run, source: Source) -> str:
         words = ["not recorded"]
     else:
         words = ["inexact: submodules had changes" if source.submodules_dirty else "exact"]
+    if not base_is_here:
+        words = ["base commit not here", *words[words[0] == "exact" :]]
     if source.dirty or run.dirty:
         words.append(f"dirty, {t.plural(len(_changed_files(source)), 'changed file')}")
     if source.state:

@@ -25,9 +25,21 @@ def render_status(status: Status, style: Style, width: int) -> Iterator[str]:
         ("With warnings", status.with_warnings, "yellow"),
         ("With files withheld", status.with_withheld, "yellow"),
         ("With secrets redacted", status.with_redactions, "yellow"),
+        ("With conflicts", status.with_conflicts, "red"),
     )
     for title, found, color in sections:
         yield from _section(title, found, style, width, color)
+    if status.runs and not status.unpushed:
+        yield ""
+        yield t.cut("not shared: no remote has runs of this repository", width)
+    elif status.unpushed:
+        yield ""
+        for remote, count in status.unpushed.items():
+            said = "has all runs" if not count else f"lacks {t.plural(count, 'run')}"
+            yield t.cut(f"{t.safe(remote)} {said}", width)
+    if status.deleted:
+        yield ""
+        yield t.cut(f"{t.plural(status.deleted, 'deleted run')} (gittrack log --all)", width)
     if status.unsealed:
         yield ""
         yield f"{t.plural(status.unsealed, 'run')} not yet committed"
@@ -51,6 +63,24 @@ def _section(
         yield f"    and {len(runs) - _MOST} more"
 
 
+def status_rows(status: Status) -> list[list[str]]:
+    """What `--porcelain` says: a word and a value a line, each run with its id and name."""
+    rows = [["runs", str(status.runs)], ["experiments", str(status.experiments)]]
+    rows += [["tip", status.tip or ""], ["unsealed", str(status.unsealed)]]
+    rows += [["deleted", str(status.deleted)]]
+    rows += [["unpushed", remote, str(count)] for remote, count in status.unpushed.items()]
+    for word, found in (
+        ("running", status.running),
+        ("lost", status.lost),
+        ("warnings", status.with_warnings),
+        ("withheld", status.with_withheld),
+        ("redacted", status.with_redactions),
+        ("conflicts", status.with_conflicts),
+    ):
+        rows += [[word, run.id, run.name] for run in found]
+    return rows
+
+
 def status_record(status: Status) -> dict[str, Any]:
     """What `--format json` says; runs as their ids."""
     return {
@@ -62,6 +92,9 @@ def status_record(status: Status) -> dict[str, Any]:
         "with_warnings": _ids(status.with_warnings),
         "with_withheld": _ids(status.with_withheld),
         "with_redactions": _ids(status.with_redactions),
+        "with_conflicts": _ids(status.with_conflicts),
+        "deleted": status.deleted,
+        "unpushed": dict(status.unpushed),
         "tip": status.tip,
     }
 

@@ -63,16 +63,40 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(lambda match: "\\" + match[0], text)
 
 
-def _fit(sizes: list[int], width: int) -> list[int]:
+def hidden_columns(
+    header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
+) -> list[str]:
+    """The columns that have no room in `width`, for who wants to say so."""
+    if not rows or width is None:
+        return []
+    columns = zip(header, *rows, strict=True)
+    sizes = [max(map(t.width_of, column)) for column in columns]
+    return list(header[_room_for(sizes, width) :])
+
+
+def _room_for(sizes: Sequence[int], width: int) -> int:
+    """How many columns fit when each is cut as far as it may be."""
+    used = min(sizes[0], width)
+    for count, size in enumerate(sizes[1:], start=1):
+        used += 2 + min(size, _MIN_COLUMN)
+        if used > width:
+            return count
+    return len(sizes)
+
+
+def _fit(sizes: Sequence[int], width: int) -> list[int]:
     """Sizes that fit: the first column stays whole, since it names the row."""
-    sizes = list(sizes)
-    while len(sizes) > 1 and sum(sizes) + 2 * (len(sizes) - 1) > width:
-        widest = max(range(1, len(sizes)), key=lambda column: (sizes[column], column))
-        if sizes[widest] > _MIN_COLUMN:
-            sizes[widest] -= 1
-        else:
-            sizes.pop()
-    return [min(sizes[0], width), *sizes[1:]]
+    kept = list(sizes[: _room_for(sizes, width)])
+    over = sum(kept) + 2 * (len(kept) - 1) - width
+    while over > 0 and len(kept) > 1:
+        widest = max(range(1, len(kept)), key=lambda column: (kept[column], column))
+        # Down to the next one at once: cells may have a megabyte.
+        others = [size for at, size in enumerate(kept) if at not in (0, widest)]
+        floor = max([_MIN_COLUMN, *(size - 1 for size in others)])
+        step = max(1, min(over, kept[widest] - floor))
+        kept[widest] -= step
+        over -= step
+    return [min(kept[0], width), *kept[1:]]
 
 
 def _tabulate(

@@ -162,6 +162,21 @@ def date(time_ms: int) -> str:
     return f"{time.strftime('%a %b', at)} {at.tm_mday} {time.strftime('%H:%M:%S %Y %z', at)}"
 
 
+def ago(time_ms: int, now_ms: int | None = None) -> str:
+    """How long ago, as git says it."""
+    seconds = max(
+        0, ((time.time_ns() // 1_000_000 if now_ms is None else now_ms) - time_ms) // 1000
+    )
+    for unit, length, least in (
+        ("second", 1, 90), ("minute", 60, 90 * 60), ("hour", 3600, 36 * 3600),
+        ("day", 86400, 14 * 86400), ("week", 7 * 86400, 70 * 86400),
+        ("month", 30 * 86400, 365 * 86400),
+    ):  # fmt: skip
+        if seconds < least:
+            return f"{plural(round(seconds / length), unit)} ago"
+    return f"{plural(round(seconds / 31557600), 'year')} ago"
+
+
 def duration(duration_ms: int) -> str:
     """A span of time in its two greatest units."""
     seconds = duration_ms / 1000
