@@ -33,7 +33,7 @@ COMMANDS = {
     "rename": "call a run otherwise",
     "delete": "hide runs; nothing is lost",
     "restore": "bring deleted runs back",
-    "status": "show what runs, what was lost and what needs a look",
+    "status": "show what runs, what was lost, what is not shared",
     "checkout": "lay out exactly what ran in a new folder",
     "config": "list settings and where they come from",
     "init": "make the store in this repository",
@@ -76,6 +76,12 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.out = out
+
+    def format_help(self) -> str:
+        """The help, as wide as the terminal and alike under every version of Python."""
+        from gittrack.cli.usage import render_help, usage_of
+
+        return "".join(f"{line}\n" for line in render_help(usage_of(self), self.out.width))
 
     def print_help(self, file: object = None) -> None:
         """Print the help."""
@@ -122,7 +128,7 @@ def _run_and_close(argv: list[str], out: Output) -> int:
 
 
 def _run(argv: list[str], out: Output) -> int:
-    top = _top_parser(out)
+    top = top_parser(out)
     args = top.parse_args(argv)
     out.set_color(args.color)
     if args.version:
@@ -143,6 +149,9 @@ def _run(argv: list[str], out: Output) -> int:
         raise _unknown(name)
     command = load(name)
     parser = parser_for(name, command, out)
+    if _asks_for_help(rest):
+        parser.print_help()
+        return EXIT_OK
     # Options may stand anywhere, as in git: `tag RUN --delete old new=text`.
     parsed = parser.parse_intermixed_args(join_dashed(rest))
     if parsed.color:
@@ -154,7 +163,13 @@ def _run(argv: list[str], out: Output) -> int:
     return command.run(parsed, out)
 
 
-def _top_parser(out: Output) -> Parser:
+def _asks_for_help(words: Sequence[str]) -> bool:
+    before = words[: words.index("--")] if "--" in words else words
+    return "--help" in before or "-h" in before
+
+
+def top_parser(out: Output) -> Parser:
+    """The parser of what stands before the command."""
     listed = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
     top = Parser(
         out,

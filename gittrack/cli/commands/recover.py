@@ -11,7 +11,7 @@ from gittrack.core.model import short_id
 from gittrack.errors import EXIT_OK
 
 HELP = "Take over the runs of dead processes, or those of a journal folder from elsewhere."
-EXAMPLE = "gittrack recover /mnt/job-17/journal"
+EXAMPLE = "gittrack recover ../job-17/journal"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
