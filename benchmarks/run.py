@@ -34,6 +34,15 @@ from workloads import ROWS, TRACKERS  # noqa: E402
 SIZES = {"runs": 300, "points": 100_000, "points10": 200_000, "end": 100_000, "parallel": 25}
 PEER_SIZES = {"runs": 20, "points": 1_000, "points10": 2_000, "parallel": 5}
 STORE_RUNS = 10_000
+#: Rows of whole commands in that store.
+READS = {
+    "log": ("log", "-n", "20"),
+    "show": ("show", "@{-10}"),
+    "show_points": ("show", "points"),
+    "diff": ("diff", "@{-10}", "dirty"),
+    "range": ("log", "-n", "20", "HEAD"),
+    "history": ("history", "@{-10}"),
+}
 PROCESSES = 8
 #: A figure of a peer whose processes did not all succeed.
 FAILED = float("nan")
@@ -163,10 +172,11 @@ for i in range({runs}):
             "gittrack.search_runs('metrics.m1 > 0.5 and params.p1 = 2', "
             "order_by=['metrics.m1'], max_results=50)"
         )
-        if row == "log":
-            self.cli("log", "-n", "20")
+        if row in READS:
+            folder = self.grown() if row in ("show_points", "diff") else self.folder
+            self.cli(folder, *READS[row])
             start = time.perf_counter()
-            self.cli("log", "-n", "20")
+            self.cli(folder, *READS[row])
             return (time.perf_counter() - start) * 1000
         if row == "search_fresh":
             script = f"import gittrack\nassert len({search}) > 0"
@@ -190,11 +200,32 @@ for i in range({runs}):
         )
         return float(self.bench.run(self.folder, script))
 
-    def cli(self, *args: str) -> None:
+    def grown(self) -> str:
+        """A copy with what two of the rows read: many points, and a run of a dirty tree."""
+        folder = f"{self.folder}-grown"
+        if os.path.exists(folder):
+            return folder
+        shutil.copytree(self.folder, folder)
+        script = (
+            "import gittrack\nwith gittrack.start_run(run_name='points'):\n"
+            "    for k in range(100000): gittrack.log_metric('loss', 1 / (k + 1), k)\n"
+        )
+        self.bench.run(folder, script)
+        path = os.path.join(folder, "file0")
+        with open(path, "a") as file:
+            file.write("changed = 1\n")
+        self.bench.run(
+            folder,
+            "import gittrack\nwith gittrack.start_run(run_name='dirty'):\n"
+            "    gittrack.log_params({'p0': 9})\n    gittrack.log_metric('m0', 0.5)",
+        )
+        return folder
+
+    def cli(self, folder: str, *args: str) -> None:
         """Run a gittrack command."""
         subprocess.run(
             [self.bench.python, "-m", "gittrack", *args],
-            cwd=self.folder, env=self.bench.env, check=True, stdout=subprocess.DEVNULL,
+            cwd=folder, env=self.bench.env, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
 
     def bytes_a_run(self) -> float:
@@ -245,11 +276,12 @@ def measure_all(args: argparse.Namespace, scratch: str) -> dict[str, dict[str, l
     store = None
     mine = benches[0]
     with mine.repository() as folder:
-        if {"log", "search", "search_fresh", "index", "bytes_run"} & set(rows):
+        of_store = {*READS, "search", "search_fresh", "index"}
+        if {*of_store, "bytes_run"} & set(rows):
             store = Store(mine, folder, max(20, int(STORE_RUNS * scale)))
         for _ in range(args.rounds):
             for row in rows:
-                if row in ("log", "search", "search_fresh", "index"):
+                if row in of_store:
                     assert store is not None
                     add(row, "gittrack", store.measure(row))
                 for bench in benches:

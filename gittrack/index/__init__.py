@@ -89,16 +89,18 @@ class Index:
         experiments: Collection[str] | None = None,
         include_deleted: bool = False,
         exclude_ids: Collection[str] = (),
+        commits: Sequence[str] | None = None,
     ) -> list[Run]:
         """What `sort_runs` makes of the runs that pass `predicate`, cut at `limit`.
 
         Args:
             experiments: ids; None for all.
             exclude_ids: runs to leave out, as if they were not there.
+            commits: only runs recorded there, and without orders in that order of commits.
         """
         with self._reading() as db:
             hidden = () if include_deleted else _hidden_experiments(db)
-            scope = Scope(experiments, include_deleted, exclude_ids, hidden)
+            scope = Scope(experiments, include_deleted, exclude_ids, hidden, commits)
             number = _key_numbers(db)
             found: list[tuple[int, str]] = []
             for statement in compile_search(expr or And(()), orders, scope, limit, number):

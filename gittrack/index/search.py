@@ -37,12 +37,16 @@ class Statement(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """Which runs a search may find at all."""
+    """Which runs a search may find at all.
+
+    Of `commits` only their runs are found, and without an order they come in that of the list.
+    """
 
     experiments: Collection[str] | None = None
     include_deleted: bool = False
     exclude_ids: Collection[str] = ()
     exclude_experiments: Collection[str] = ()
+    commits: Sequence[str] | None = None
 
 
 def compile_search(
@@ -60,9 +64,12 @@ def compile_search(
     Args:
         key_number: from the kind and text of a key to its number, None for one nobody used.
     """
+    ranked = scope.commits is not None and not orders
     orders = _distinct(orders)
     full = _Compiler(key_number, scope)
     full.top(expr)
+    if ranked:
+        return [full.statement(orders, limit, ["c.key"])]
     first = orders[0].field
     if limit is None or first.kind != "metric" or first in full.numbers:
         return [full.statement(orders, limit)]
@@ -106,11 +113,16 @@ class _Compiler:
         if scope.exclude_experiments:
             hidden = self.list_of(sorted(scope.exclude_experiments))
             self.where.append(f"r.experiment_id NOT IN {hidden}")
+        if scope.commits is not None:
+            listed = self.value(json.dumps(list(scope.commits)))
+            self.joins.append(f'JOIN json_each({listed}) c ON c.value = r."commit"')
         if scope.exclude_ids:
             self.where.append(f"r.run_id NOT IN {self.list_of(sorted(scope.exclude_ids))}")
 
-    def statement(self, orders: Sequence[Order], limit: int | None) -> Statement:
-        by = ", ".join(term for order in orders for term in self.order(order))
+    def statement(
+        self, orders: Sequence[Order], limit: int | None, first: Sequence[str] = ()
+    ) -> Statement:
+        by = ", ".join([*first, *(term for order in orders for term in self.order(order))])
         where = _chain(self.where, "AND", "1")
         tail = "" if limit is None else f" LIMIT {self.value(fit(max(0, limit)))}"
         sql = (

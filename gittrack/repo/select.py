@@ -16,7 +16,6 @@ from gittrack.repo.sources import Sources
 from gittrack.repo.view import View
 from gittrack.store.git import Git
 
-_COMMIT = Field("attribute", "commit")
 _START = Field("attribute", "start_time")
 _STATUS = Field("attribute", "status")
 #: What git's own reading of dates takes; without one of these it silently means "now".
@@ -71,19 +70,17 @@ def select_runs(
     conditions = [query.parse(wanted.where, now_ms=now_ms)] if wanted.where.strip() else []
     conditions += _times(git, wanted)
     conditions += _choices(wanted)
-    ranks: dict[str, int] | None = None
-    if wanted.revisions:
-        ranks = _commit_ranks(git, wanted.revisions, namer)
-        conditions.append(In(_COMMIT, tuple(ranks)))
+    commits = _commits(git, wanted.revisions, namer) if wanted.revisions else None
     tests = _tests(wanted)
     orders = query.parse_order(list(wanted.order_by))
-    late = bool(tests or wanted.parent or wanted.follow or (ranks is not None and not orders))
+    late = bool(tests or wanted.parent or wanted.follow)
     found = view.search(
         And(tuple(conditions)) if conditions else None,
         orders,
         None if late else wanted.limit,
         experiments=experiment_ids,
         include_deleted=wanted.deleted,
+        commits=commits,
     )
     found = [run for run in found if all(test(run) for test in tests)]
     if wanted.parent:
@@ -91,9 +88,6 @@ def select_runs(
     if wanted.follow:
         with sources() as trees:
             found = trees.follow(found, _path(git, wanted.follow))
-    if ranks is not None and not orders:
-        # Stable: the runs of one commit stay newest first.
-        found.sort(key=lambda run: ranks[run.commit or ""])
     if wanted.limit is not None:
         found = found[: wanted.limit]
     return found[::-1] if wanted.reverse else found
@@ -158,12 +152,12 @@ def _patterns(option: str, texts: Sequence[str], ignore_case: bool) -> list[re.P
         ) from None
 
 
-def _commit_ranks(git: Git, revisions: Sequence[str], namer: Namer) -> dict[str, int]:
-    """The commits that revisions name, each with its place in git's own order."""
+def _commits(git: Git, revisions: Sequence[str], namer: Namer) -> list[str]:
+    """The commits that revisions name, in git's own order."""
     process = git.start("rev-list", "--end-of-options", *revisions, "--")
     out, err = process.communicate()
     if process.returncode == 0:
-        return {commit: at for at, commit in enumerate(out.decode().split())}
+        return out.decode().split()
     text = err.decode("utf-8", "replace").strip()
     for name in revisions:
         if ".." in name or name.startswith("^") or find_commit(git, name) is not None:

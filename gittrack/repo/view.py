@@ -251,8 +251,13 @@ class View:
         *,
         experiments: set[str] | None = None,
         include_deleted: bool = False,
+        commits: Sequence[str] | None = None,
     ) -> list[Run]:
-        """The runs that satisfy an expression, in order, newest first by default."""
+        """The runs that satisfy an expression, in order, newest first by default.
+
+        Args:
+            commits: only runs recorded there, by default in that order of commits.
+        """
         live = self.live()
         runs = self.ask(
             lambda index: index.search(
@@ -262,22 +267,27 @@ class View:
                 experiments=experiments,
                 include_deleted=include_deleted,
                 exclude_ids=live.keys(),
+                commits=commits,
             )
         )
         if not live:
             return runs
         from gittrack.core import query
 
+        ranks = None if commits is None else {commit: at for at, commit in enumerate(commits)}
         hidden = () if include_deleted else self.ask(lambda index: index.hidden_experiments())
         for item in live.values():
             run = self.live_run(item)
             if (
                 (include_deleted or not (run.deleted or run.experiment_id in hidden))
                 and (experiments is None or run.experiment_id in experiments)
+                and (ranks is None or run.commit in ranks)
                 and (expr is None or query.predicate(expr, run))
             ):
                 runs.append(run)
         runs = query.sort_runs(runs, orders)
+        if ranks is not None and not orders:
+            runs.sort(key=lambda run: ranks[run.commit or ""])
         return runs if limit is None else runs[:limit]
 
     def find_by_id(self, run_id: str) -> Run | None:

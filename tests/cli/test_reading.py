@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gittrack.cli.output.text import width_of
 from tests.cli.conftest import Project, environment
 from tests.cli.stores import build
 
@@ -592,3 +593,39 @@ def test_the_scripts_of_other_shells_parse(shell: str, store: Project, tmp_path:
         path = tmp_path / "script"
         path.write_text(script)
         subprocess.run([program, "-n", str(path)], check=True)
+
+
+# -- load ------------------------------------------------------------------------------------
+
+
+def test_huge_and_hostile_values_keep_every_page_readable(empty: Project) -> None:
+    empty.python(
+        "import gittrack\n"
+        "for i in range(2):\n"
+        "    with gittrack.start_run(run_name='n' * 300 + str(i)):\n"
+        "        gittrack.log_params({'huge': 'x' * 1_000_000 + str(i), 'k' * 250: i,\n"
+        "                             'evil': '\\x1b[31m' * 1000 + str(i)})\n"
+        "        gittrack.log_metrics({f'metric/number-{k:04d}': k * (i + 1) / 7 for k in range(5000)})\n"
+        "        gittrack.set_tag('wide', '\\u65e5\\u672c\\u8a9e' * 5000)\n"
+    )
+    empty.out("log")  # the index is made
+    for width in (40, 80):
+        for command, most in (
+            ("log", 40), ("log --oneline", 2), ("log --format table", 8), ("show @", 80),
+            ("log --only-changed", 60), ("compare @{-1} @", 8), ("history @", 12),
+            ("diff @{-1} @", 15100), ("compare @{-1} @ -T", 5020), ("status", 12),
+            ("diff @{-1} @ --format table", 5020), ("log --columns name,params.*,metrics.*", 6),
+            ("show @ --params", 8), ("show @ --metrics", 5002),
+        ):  # fmt: skip
+            done = empty.gittrack(*command.split(), COLUMNS=str(width))
+            assert done.returncode == 0, done.stderr
+            lines = done.stdout.splitlines()
+            assert len(lines) <= most, (command, len(lines))
+            wide = [line for line in lines if width_of(line) > width]
+            assert not wide, (command, width, wide[0])
+            assert "\x1b" not in done.stdout + done.stderr
+    turned = empty.out("compare", "@{-1}", "@", "-T", COLUMNS="80").splitlines()
+    assert len(turned[0].split()) == 3, "both runs have their column beside long keys"
+    full = json.loads(empty.out("show", "@", "--format", "json"))
+    assert len(full["params"]["huge"]) == 1_000_001
+    assert len(full["metrics"]) == 5000

@@ -482,3 +482,31 @@ def test_metrics_are_read_in_order_and_joined_by_key_and_run(index):
     assert "(key=? AND run=?)" in plan
     assert "RIGHT PART OF ORDER BY" in plan
     assert "metric_by_last" in next(_plans(index, "", ["metrics.loss"]))
+
+
+def test_runs_of_commits_come_in_the_order_of_the_commits(path):
+    index = Index.open(path)
+    runs = [run(n, commit="abc"[n % 3] * 40) for n in range(9)]
+    assert index.apply({}, TIPS, runs)
+    wanted = ["c" * 40, "a" * 40, "f" * 40]
+    names = [found.name for found in index.search(commits=wanted)]
+    assert names == ["run-8", "run-5", "run-2", "run-6", "run-3", "run-0"]
+    assert ids(index.search(commits=wanted, limit=4)) == ids(index.search(commits=wanted))[:4]
+    by_loss = index.search(None, parse_order(["metrics.loss"]), commits=wanted, limit=1)
+    assert [found.name for found in by_loss] == ["run-8"]
+    assert index.search(commits=[]) == []
+    assert [found.name for found in index.search(parse("params.lr > 0.5"), commits=wanted)] == [
+        "run-8",
+        "run-6",
+    ]
+    index.close()
+
+
+def test_a_deleted_experiment_hides_its_runs_until_it_is_restored(index):
+    gone = Experiment("default", "default", {}, True)
+    assert index.apply(TIPS, NEXT, experiments=[gone])
+    assert index.hidden_experiments() == ["default"]
+    assert index.search() == index.latest(3) == []
+    assert len(index.search(include_deleted=True)) == 5
+    assert index.apply(NEXT, TIPS, experiments=[gone._replace(deleted=False)])
+    assert index.hidden_experiments() == [] and len(index.search()) == 5

@@ -140,7 +140,9 @@ def reader(name: str, runs: Sequence[Run]) -> Callable[[Run], Any]:
     kind, _, key = name.partition(".")
     if kind in _VALUES and key:
         key = _unquoted(key)
-        return lambda run: _VALUES[kind](run).get(key)
+        if kind == "metrics":  # without a mapping of all of them for every cell
+            return lambda run: run.metrics[key].last if key in run.metrics else None
+        return lambda run: getattr(run, kind).get(key)
     for read in _VALUES.values():
         if any(name in read(run) for run in runs):
             return lambda run: read(run).get(name)

@@ -76,7 +76,7 @@ def hidden_columns(
 
 def _room_for(sizes: Sequence[int], width: int) -> int:
     """How many columns fit when each is cut as far as it may be."""
-    used = min(sizes[0], width)
+    used = _first(sizes, width)
     for count, size in enumerate(sizes[1:], start=1):
         used += 2 + min(size, _MIN_COLUMN)
         if used > width:
@@ -84,19 +84,33 @@ def _room_for(sizes: Sequence[int], width: int) -> int:
     return len(sizes)
 
 
+def _first(sizes: Sequence[int], width: int) -> int:
+    """The first column names the row and stays whole, but for half of the width beside others."""
+    return min(sizes[0], width if len(sizes) == 1 else max(_MIN_COLUMN, width // 2))
+
+
 def _fit(sizes: Sequence[int], width: int) -> list[int]:
-    """Sizes that fit: the first column stays whole, since it names the row."""
-    kept = list(sizes[: _room_for(sizes, width)])
-    over = sum(kept) + 2 * (len(kept) - 1) - width
-    while over > 0 and len(kept) > 1:
-        widest = max(range(1, len(kept)), key=lambda column: (kept[column], column))
-        # Down to the next one at once: cells may have a megabyte.
-        others = [size for at, size in enumerate(kept) if at not in (0, widest)]
-        floor = max([_MIN_COLUMN, *(size - 1 for size in others)])
-        step = max(1, min(over, kept[widest] - floor))
-        kept[widest] -= step
-        over -= step
-    return [min(kept[0], width), *kept[1:]]
+    """Sizes that fit: all columns but the first share one greatest size, as large as it can be."""
+    count = _room_for(sizes, width)
+    if count == 1:
+        return [min(sizes[0], width)]
+    first, rest = _first(sizes, width), sizes[1:count]
+    room = width - first - 2 * len(rest)
+    low, high = _MIN_COLUMN, max(_MIN_COLUMN, *rest)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sum(min(size, middle) for size in rest) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    kept = [min(size, low) for size in rest]
+    # What is left over goes to the first ones that were cut, a column each.
+    left = room - sum(kept)
+    for at, size in enumerate(rest):
+        if left > 0 and size > low:
+            kept[at] += 1
+            left -= 1
+    return [first + min(left, sizes[0] - first), *kept]
 
 
 def _tabulate(
