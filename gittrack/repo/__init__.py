@@ -225,7 +225,7 @@ class Repo(Changing):
             warn(f"experiment '{name}' was not looked up: {what}")
             return experiment_id, name
 
-    def init(self) -> InitReport:
+    def init(self, *, dry_run: bool = False) -> InitReport:
         """Make the store, if there is none yet; safe to repeat."""
         made = False
 
@@ -233,11 +233,13 @@ class Repo(Changing):
             nonlocal made
             check_writable(self._git, tip)
             made = tip is None
-            return Tree(dict(first_files()), "start a store [skip ci]\n") if made else None
+            write = made and not dry_run
+            return Tree(dict(first_files()), "start a store [skip ci]\n") if write else None
 
         update(self._git, layout.STORE_REF, plan, self._person(), fsync=self.config.seal_fsync)
+        verb = "would write" if dry_run else "wrote"
         lines = [
-            f"wrote {layout.STORE_REF} in {self._paths.common_dir}"
+            f"{verb} {layout.STORE_REF} in {self._paths.common_dir}"
             if made
             else f"{layout.STORE_REF} is there already; nothing was changed",
             "runs are committed to that ref; branches, staging area and files stay untouched",
@@ -268,12 +270,15 @@ class Repo(Changing):
 
     # -- recover -------------------------------------------------------------------------
 
-    def recover(self, directory: str | None = None, *, force: bool = False) -> RecoverReport:
+    def recover(
+        self, directory: str | None = None, *, force: bool = False, dry_run: bool = False
+    ) -> RecoverReport:
         """Take the runs of dead processes into the store.
 
         Args:
             directory: a journal folder from elsewhere; by default this repository's own.
             force: also what other machines wrote that have been quiet for a while.
+            dry_run: only tell what would be taken.
         Raises:
             GittrackError: the store cannot be written; the journals stay.
         """
@@ -296,6 +301,7 @@ class Repo(Changing):
                 process.boot_id(),
                 self._person(),
                 force=force or directory is not None,
+                dry_run=dry_run,
             )
             recovered += done
             waiting += left
@@ -478,8 +484,10 @@ class Repo(Changing):
         found = self.view.search(earlier, (), 1, experiments={run.experiment_id})
         return found[0] if found else None
 
-    def checkout(self, run: Run, into: str) -> Checkout:
+    def checkout(self, run: Run, into: str, *, dry_run: bool = False) -> Checkout:
         """Lay out exactly what ran in a new folder, and verify its tree id.
+
+        With `dry_run` it is only verified that this can be done.
 
         Raises:
             SourceError: it cannot be rebuilt, or `into` is not a new or empty folder.
@@ -488,7 +496,9 @@ class Repo(Changing):
 
         reader = self._reader(run)
         source = reader.source()
-        rebuilt = rebuild(self._git, source, reader.overlay(source), os.path.abspath(into))
+        rebuilt = rebuild(
+            self._git, source, reader.overlay(source), os.path.abspath(into), dry_run=dry_run
+        )
         return Checkout(
             os.path.abspath(into), source.commit, source.tree, rebuilt.files, tuple(source.withheld)
         )

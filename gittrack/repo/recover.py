@@ -42,6 +42,7 @@ def recover(
     who: Person,
     *,
     force: bool = False,
+    dry_run: bool = False,
     now: Callable[[], float] = time.time,
 ) -> tuple[list[Recovered], list[Waiting]]:
     """Seal what dead processes left in a journal folder.
@@ -51,6 +52,7 @@ def recover(
 
     Args:
         force: also take journals of other machines that have been quiet for a while.
+        dry_run: only tell what would be taken.
     Raises:
         GittrackError: the store cannot be written; the journals stay.
     """
@@ -90,7 +92,12 @@ def recover(
                 if not state.end:
                     waiting.append(Waiting(run_id, writer, alive[writer]))
         taken = _without_orphans(taken, alive_facts)
-        recovered = _seal(git, journal_dir, taken, config, who, now) if taken else []
+        by_run = _by_run(taken)
+        recovered = [_recovered(run_id, states) for run_id, states in by_run.items()]
+        if dry_run:
+            return recovered, waiting
+        if by_run:
+            _seal(git, by_run, config, who, now)
         _tidy(journal_dir, config, boot, dead)
         return recovered, waiting
     finally:
@@ -107,32 +114,35 @@ def _without_orphans(taken: list[journal.State], unsealed: set[str]) -> list[jou
     return [s for s in taken if s.run_id in first or s.run_id not in unsealed]
 
 
-def _seal(
-    git: Git,
-    journal_dir: str,
-    taken: list[journal.State],
-    config: Config,
-    who: Person,
-    now: Callable[[], float],
-) -> list[Recovered]:
+def _by_run(taken: list[journal.State]) -> dict[str, list[journal.State]]:
+    """The journals of each run, with an end where their writer wrote none."""
     by_run: dict[str, list[journal.State]] = {}
     for state in taken:
         if not state.end and not state.joins:
             _mark_killed(state)
         by_run.setdefault(state.run_id, []).append(state)
+    return by_run
+
+
+def _recovered(run_id: str, states: list[journal.State]) -> Recovered:
+    notes = states[-1].notes
+    points = sum(len(points) for state in states for points in state.points.values())
+    return Recovered(run_id, str(notes["status"].v) if "status" in notes else KILLED, points)
+
+
+def _seal(
+    git: Git,
+    by_run: dict[str, list[journal.State]],
+    config: Config,
+    who: Person,
+    now: Callable[[], float],
+) -> None:
     runs = [Sealing(run_id, states) for run_id, states in by_run.items()]
     seal(git, runs, who, fsync=config.seal_fsync, now=now)
-    for state in taken:
-        journal.remove(state)
+    for states in by_run.values():
+        for state in states:
+            journal.remove(state)
     join_small_packs(git, config.store_max_packs)
-    return [
-        Recovered(
-            run_id,
-            str(states[-1].notes["status"].v) if "status" in states[-1].notes else KILLED,
-            sum(len(points) for state in states for points in state.points.values()),
-        )
-        for run_id, states in by_run.items()
-    ]
 
 
 def _mark_killed(state: journal.State) -> None:

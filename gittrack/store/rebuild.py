@@ -147,11 +147,14 @@ class Trees:
 # -- rebuild ---------------------------------------------------------------------------------
 
 
-def rebuild(git: Git, source: Source, overlay: Mapping[str, bytes], into: str) -> Rebuilt:
+def rebuild(
+    git: Git, source: Source, overlay: Mapping[str, bytes], into: str, *, dry_run: bool = False
+) -> Rebuilt:
     """Lay out exactly what ran in a new or empty folder outside the worktree.
 
     Args:
         overlay: the bytes of `source.files`.
+        dry_run: build and verify the tree, and lay nothing out.
     Raises:
         SourceError: the folder is in use, the base commit is not here, or the tree that comes
             out is not the recorded one; then nothing is laid out.
@@ -174,6 +177,9 @@ def rebuild(git: Git, source: Source, overlay: Mapping[str, bytes], into: str) -
                 why=f"base, overlay and changes give tree {tree}, recorded is {expected}",
                 next="git fsck",
             )
+        if dry_run:
+            names = git.run("ls-tree", "-r", "-z", "--name-only", tree, env=scratch.env())
+            return Rebuilt(tree, names.count(b"\0"))
         os.makedirs(into, exist_ok=True)
         env = {
             **scratch.env(scratch.new_index()),

@@ -80,7 +80,15 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
     "status": [["status"], ["status", "--format", "json"], ["status", "--porcelain"]],
     "config": [["config", "--format", form] for form in LIST_FORMATS],
-    "others": [["recover"], ["completion", "bash"], ["completion", "zsh"], ["completion", "fish"]],
+    "others": [
+        ["recover"],
+        ["recover", "--dry-run"],
+        ["init", "--dry-run"],
+        ["checkout", "run-0", "--into", "../laid-out", "--dry-run"],
+        ["completion", "bash"],
+        ["completion", "zsh"],
+        ["completion", "fish"],
+    ],
     "help": [[name, "--help"] for name in cli.COMMANDS],
 }
 
@@ -121,7 +129,9 @@ def sections(
             if "csv" not in args and "tsv" not in args:  # these hold values as they are
                 assert not t.UNSAFE_IN_LAYOUT.search(out + err), args
             lines = out.splitlines()
-            if not plain and not {"--help", "-p", "--stat"} & {*args}:  # the last two are git's
+            # git's own output, and sentences that hold a path, are never cut.
+            whole = {"--help", "-p", "--stat", "init", "checkout"} & {*args}
+            if not plain and not whole:
                 wide = [line for line in lines if t.width_of(line) > width]
                 assert not wide, (args, width, wide)
             yield f"$ COLUMNS={width} gittrack {' '.join(args)}\n"
@@ -134,6 +144,7 @@ def sections(
 
 def shortened(text: str, project: Project) -> Iterator[str]:
     text = text.replace(project.path, "REPO").replace("\r\n", "\n")
+    text = text.replace(str(Path(project.path).parent), "BASE")
     lines = [line + "\n" for line in text.split("\n")[:-1]]
     if len(lines) <= HEAD + TAIL + 1 and all(len(line) < 500 for line in lines):
         yield text

@@ -629,3 +629,20 @@ def test_huge_and_hostile_values_keep_every_page_readable(empty: Project) -> Non
     full = json.loads(empty.out("show", "@", "--format", "json"))
     assert len(full["params"]["huge"]) == 1_000_001
     assert len(full["metrics"]) == 5000
+
+
+def test_what_changes_something_can_be_asked_first(empty: Project, tmp_path: Path) -> None:
+    assert empty.out("init", "--dry-run").startswith("would write refs/gittrack/store/main")
+    assert empty.git("for-each-ref", "refs/gittrack") == ""
+    script = (
+        "import os, gittrack\nrun = gittrack.start_run(run_name='cut off')\n"
+        "gittrack.log_metric('m', 1.0)\nos.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=empty.path, env=environment(), check=False)
+    said = empty.out("recover", "--dry-run")
+    assert said.startswith("would recover ") and said.endswith("as killed, 1 point\n")
+    assert empty.git("for-each-ref", "refs/gittrack") == ""
+    assert empty.out("recover").startswith("recovered ")
+    said = empty.out("checkout", "cut off", "--into", "../out", "--dry-run")
+    assert said.startswith("would lay out 1 file of cut off")
+    assert not (tmp_path / "out").exists()

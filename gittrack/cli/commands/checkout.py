@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from gittrack.cli import arguments
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import plural, safe
 from gittrack.cli.session import open_repo
@@ -16,16 +17,18 @@ EXAMPLE = "gittrack checkout @ --into ../what-ran"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `checkout`."""
-    parser.add_argument("run", metavar="RUN", help="an id, the start of one, a name or @")
+    arguments.add_run(parser)
     parser.add_argument("--into", metavar="DIR", required=True, help="a new or empty folder")
+    arguments.add_dry_run(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Lay out the source of a run, and say what it was verified against."""
     with open_repo(out) as repo:
         found = repo.get_run(args.run)
-        done = repo.checkout(found, os.path.abspath(args.into))
-    lines = [f"laid out {plural(done.files, 'file')} of {safe(found.name)} in {safe(done.into)}"]
+        done = repo.checkout(found, os.path.abspath(args.into), dry_run=args.dry_run)
+    verb = "would lay out" if args.dry_run else "laid out"
+    lines = [f"{verb} {plural(done.files, 'file')} of {safe(found.name)} in {safe(done.into)}"]
     if done.withheld:
         lines.append(
             f"withheld from the record, and not laid out: {plural(len(done.withheld), 'file')}"

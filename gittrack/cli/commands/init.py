@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from gittrack.cli import arguments
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import safe
 from gittrack.cli.session import open_repo
@@ -16,10 +17,11 @@ EXAMPLE = "gittrack init"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `init`."""
     parser.add_argument("--no-hooks", action="store_true", help="install no git hooks")
+    arguments.add_dry_run(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Make the store and say what was written."""
     with open_repo(out) as repo:
-        out.lines(safe(line) for line in repo.init().lines)
+        out.lines(safe(line) for line in repo.init(dry_run=args.dry_run).lines)
     return EXIT_OK

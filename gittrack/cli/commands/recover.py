@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from gittrack.cli import arguments
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import plural, safe
 from gittrack.cli.session import open_repo
@@ -20,14 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="also runs of other machines that went quiet"
     )
+    arguments.add_dry_run(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Recover, and say what was taken and what was left alone."""
     with open_repo(out) as repo:
-        report = repo.recover(args.dir, force=args.force)
+        report = repo.recover(args.dir, force=args.force, dry_run=args.dry_run)
+    verb = "would recover" if args.dry_run else "recovered"
     lines = [
-        f"recovered {safe(short_id(item.run_id))} as {item.status}, {plural(item.points, 'point')}"
+        f"{verb} {safe(short_id(item.run_id))} as {item.status}, {plural(item.points, 'point')}"
         for item in report.recovered
     ]
     lines += [
