@@ -216,14 +216,20 @@ class Repo(Changing):
             return names.DEFAULT_EXPERIMENT_ID, name
         experiment_id = names.experiment_id(name)
         try:
-            from gittrack.repo.experiments import id_of_now
+            from gittrack.repo.experiments import experiment_of_now
 
-            return id_of_now(self._git, lambda: self.view, name), name
+            found = experiment_of_now(self._git, lambda: self.view, name)
         except (GittrackError, OSError) as error:
             # A store that cannot be read must not stop a run; its journal is safe all the same.
             what = error.message if isinstance(error, GittrackError) else str(error)
             warn(f"experiment '{name}' was not looked up: {what}")
             return experiment_id, name
+        if found.deleted:
+            warn(
+                f"experiment '{name}' is deleted: this run is hidden with it;"
+                f" next: gittrack experiments restore '{name}'"
+            )
+        return found.id, name
 
     def init(self, *, dry_run: bool = False) -> InitReport:
         """Make the store, if there is none yet; safe to repeat."""

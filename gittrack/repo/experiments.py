@@ -24,8 +24,8 @@ class ExperimentSummary(NamedTuple):
     last_ms: int | None
 
 
-def id_of_now(git: Git, view: Callable[[], View], name: str) -> str:
-    """The id of the experiment that is called so now, or the one that it would get."""
+def experiment_of_now(git: Git, view: Callable[[], View], name: str) -> Experiment:
+    """The experiment that is called so now, or the one that would be."""
     experiment_id = names.experiment_id(name)
     tip = read_ref(git, layout.STORE_REF)
     folder = f"{tip}:{layout.experiment_dir(experiment_id)}"
@@ -36,15 +36,15 @@ def id_of_now(git: Git, view: Callable[[], View], name: str) -> str:
         # Without notes it has never been renamed.
         and read(f"{folder}/{layout.NOTES_FILE}") is None
     ):
-        return experiment_id
+        return Experiment(experiment_id, name)
     known = view().find_experiment(name)
     if known is not None:
-        return known.id
+        return known
     if any(row[0].id == experiment_id for row in view().experiments()):
         # The id of this name belongs to an experiment that is called otherwise now.
         slug = experiment_id.rpartition("-")[0]
-        return f"{slug}-{os.urandom(4).hex()}"
-    return experiment_id
+        return Experiment(f"{slug}-{os.urandom(4).hex()}", name)
+    return Experiment(experiment_id, name)
 
 
 def get_experiment(view: View, name: str) -> Experiment:
@@ -82,7 +82,7 @@ def create(
     """
     name = names.check_experiment_name(name)
     _check_free(editor.view, name)
-    experiment_id = id_of_now(editor.git, lambda: editor.view, name)
+    experiment_id = experiment_of_now(editor.git, lambda: editor.view, name).id
     notes = {f"tags.{names.check_key('tag', key)}": str(value) for key, value in tags.items()}
     edits = editor.create_experiment(experiment_id, name, notes, dry_run=dry_run)
     return Experiment(experiment_id, name, {k: str(v) for k, v in tags.items()}), edits

@@ -49,17 +49,13 @@ class Namer:
         found = self.get_all(name)
         if len(found) == 1:
             return found[0]
-        raise RunNotFoundError(
-            f"'{name}' stands for {len(found)} runs",
-            why="\n       ".join(_describe(found)),
-            next=f"gittrack show {found[0].short_id}",
-        )
+        raise _ambiguous(name, found)
 
     def get_all(self, name: str) -> list[Run]:
         """Every run that a name stands for, newest first: several of a commit, or of one name.
 
         Raises:
-            RunNotFoundError: none.
+            RunNotFoundError: none, or a hex prefix that several begin with.
         """
         if is_run_id(name):
             exact = self._view.find_by_id(name)
@@ -68,11 +64,14 @@ class Namer:
         at = _AT.fullmatch(name)
         if at is not None:
             return [self._at(name, at)]
-        found = self._by_prefix(name) or self._by_name(name) or self._by_commit(name)
+        begun = _kept(self._by_prefix(name))
+        if len(begun) > 1:
+            # Runs of one name or one commit belong together; those of one prefix are chance.
+            raise _ambiguous(name, begun)
+        found = begun or _kept(self._by_name(name) or self._by_commit(name))
         if not found:
             raise self._unknown(name)
-        kept = [run for run in found if not run.deleted]
-        return kept or found
+        return found
 
     # -- @ -------------------------------------------------------------------------------
 
@@ -256,6 +255,18 @@ def _quoted(name: str) -> str:
     from shlex import quote
 
     return quote(name)
+
+
+def _kept(runs: list[Run]) -> list[Run]:
+    return [run for run in runs if not run.deleted] or runs
+
+
+def _ambiguous(name: str, runs: Sequence[Run]) -> RunNotFoundError:
+    return RunNotFoundError(
+        f"'{name}' stands for {len(runs)} runs",
+        why="\n       ".join(_describe(runs)),
+        next=f"gittrack show {runs[0].short_id}",
+    )
 
 
 def _describe(runs: Sequence[Run]) -> Iterable[str]:

@@ -108,10 +108,10 @@ def _import(git: Git, ref: str, stream: bytes, who: Person, *, fsync: bool) -> s
     if "No space left on device" in text or "Out of diskspace" in text:
         raise GitError(
             "the disk is full",
-            why="the runs could not be committed; they are safe in their journals",
-            next="free some space, then: gittrack recover",
+            why="nothing was committed; runs that have ended are safe in their journals",
+            next="free some space, then try again; gittrack recover commits ended runs",
         )
-    raise GitError("the runs could not be committed", why=text or "git fast-import failed")
+    raise GitError("nothing was committed", why=text or "git fast-import failed")
 
 
 def _clean_up(git: Git, pid: int, text: str) -> None:

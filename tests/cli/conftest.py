@@ -87,9 +87,17 @@ class Project(GitRepo):
             ["git", "cat-file", "blob", spec], cwd=self.path, capture_output=True, check=True
         ).stdout
 
-    def python(self, script: str) -> None:
-        """Run a training script here."""
-        subprocess.run([sys.executable, "-c", script], cwd=self.path, env=environment(), check=True)
+    def python(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a training script here, which must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=self.path,
+            env=environment(),
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert done.returncode == 0, done.stderr
+        return done
 
 
 def environment() -> dict[str, str]:

@@ -164,6 +164,9 @@ def test_templates(store: Project) -> None:
         "[run-13   ][   run-13][run-…]\n"
     )
     assert store.out("log", "-1", "--format", "%C(red)%h%Creset") == "00000000000d\n"
+    assert store.out("log", "-1", "--format", "%Credfoo%Cgreenish") == "fooish\n"
+    refused = store.gittrack("log", "-1", "--format", "%Cyellow%h")
+    assert refused.returncode == 2 and "'%C' is no placeholder" in refused.stderr
     coloured = store.out("log", "-1", "--format", "%C(bold red)%h%C(reset)", "--color", "always")
     assert coloured == "\x1b[1;31m00000000000d\x1b[m\n"
     assert re.fullmatch(r"\d+ (second|minute|hour|day|week|month|year)s? ago\n",
@@ -235,6 +238,13 @@ def test_runs_go_by_their_best_metric_their_commit_and_their_experiment(store: P
     assert config.returncode == 1
     store.write(".gittrack.yaml", "metrics:\n  minimize: [acc]\n")
     assert name("@{best:acc}") == name("@{min:acc}")
+
+
+def test_a_prefix_that_several_begin_with_is_ambiguous_everywhere(store: Project) -> None:
+    for command in ("show", "delete", "tag"):
+        done = store.gittrack(command, "00000000", *(["a=b"] if command == "tag" else []))
+        assert done.returncode == 1
+        assert "'00000000' stands for" in done.stderr and "iris/run-" in done.stderr
 
 
 def test_show_prints_the_parts_that_are_asked_for(store: Project) -> None:
@@ -393,6 +403,12 @@ def test_edits_from_the_command_line(store: Project) -> None:
     assert {item["name"]: item["deleted"] for item in listed} == {
         "default": False, "flowers": True, "new": False,
     }  # fmt: skip
+    done = store.gittrack("log", "--experiment", "flowers")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "experiment 'flowers' is deleted; --all lists its runs\n"
+    said = store.python("import gittrack\nwith gittrack.start_run(experiment='flowers'): pass")
+    assert "experiment 'flowers' is deleted" in said.stderr
+    assert "gittrack experiments restore 'flowers'" in said.stderr
     store.out("experiments", "restore", "flowers")
     assert "run-0" in names(store)
 
@@ -408,7 +424,12 @@ def test_a_note_is_written_in_gits_editor(store: Project, tmp_path: Path) -> Non
     assert json.loads(store.out("show", "run-1", "--format", "json"))["description"] == "my words"
     seen = tmp_path / "seen"
     assert "nothing to change" in store.out("note", "run-1", GIT_EDITOR=f"cp \"$1\" '{seen}'; true")
-    assert not Path(store.path, ".git", "gittrack", "NOTE_EDITMSG").exists()
+    message = Path(store.path, ".git", "gittrack", "NOTE_EDITMSG")
+    assert not message.exists()
+    message.mkdir()
+    refused = store.gittrack("note", "run-1", GIT_EDITOR="true")
+    assert refused.returncode == 1 and "the editor has no file to open" in refused.stderr
+    message.rmdir()
     assert store.out("note", "run-1", "-m", "") == "removed the description of 000000000001 run-1\n"
     store.out("note", "run-1", "-m", "one", "-m", "two")
     assert json.loads(store.out("show", "run-1", "--format", "json"))["description"] == "one\n\ntwo"

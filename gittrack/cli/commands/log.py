@@ -10,6 +10,7 @@ from gittrack.cli import arguments
 from gittrack.cli.output import Output
 from gittrack.cli.output.formats import HUMAN, LOG_FORMATS, PORCELAIN
 from gittrack.cli.output.runs import print_runs
+from gittrack.cli.output.text import safe
 from gittrack.cli.session import open_repo
 from gittrack.core.model import Run
 from gittrack.errors import EXIT_OK, UsageError
@@ -198,7 +199,6 @@ def _print_with_changes(
 
 def _say_unknown(wanted: Selection, repo: Repo, out: Output) -> None:
     if wanted.where or wanted.order_by:
-        from gittrack.cli.output.text import safe
         from gittrack.repo.select import unknown_keys
 
         for text in unknown_keys(wanted, repo.view):
@@ -208,6 +208,11 @@ def _say_unknown(wanted: Selection, repo: Repo, out: Output) -> None:
 def _explain_nothing(args: argparse.Namespace, repo: Repo, out: Output) -> None:
     if args.n == 0:
         return
+    if not args.all:
+        for name in args.experiment or ():
+            if repo.get_experiment(name).deleted:
+                out.note(f"experiment '{safe(name)}' is deleted; --all lists its runs")
+                return
     if repo.search_runs(max_results=1):
         out.note("no run passes; gittrack log lists all there are")
     elif repo.search_runs(max_results=1, include_deleted=True):

@@ -44,11 +44,18 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _edit(repo: Repo, run: Run) -> str:
     folder = os.path.join(repo.git.common_dir, "gittrack")
-    os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "NOTE_EDITMSG")
     name = "".join(c if c.isprintable() else " " for c in f"{run.short_id} {run.name}")
-    with open(path, "w", encoding="utf-8", errors="replace") as file:
-        file.write(run.description + "\n" + _HINT.format(name=name))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(path, "w", encoding="utf-8", errors="replace") as file:
+            file.write(run.description + "\n" + _HINT.format(name=name))
+    except OSError as error:
+        raise GittrackError(
+            "the editor has no file to open",
+            why=f"{path}: {error.strerror}",
+            next=f"gittrack note {run.short_id} -m TEXT, where the repository can be written",
+        ) from error
     editor = repo.git.run("var", "GIT_EDITOR").decode("utf-8", "surrogateescape").strip()
     # As git calls it: by the shell, since an editor may come with arguments.
     done = subprocess.run(["sh", "-c", f'{editor} "$@"', editor, path], check=False)

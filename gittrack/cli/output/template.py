@@ -46,7 +46,7 @@ COLORS = ("reset", "bold", "dim", "red", "green", "yellow", "blue", "magenta", "
 
 _TOKEN = re.compile(
     r"%(?:(?P<pad>[<>])\((?P<width>\d{1,4})(?P<trunc>,trunc)?\)|x(?P<hex>[0-9a-fA-F]{2})"
-    r"|C\((?P<color>[a-z ]+)\)|C(?P<plain>[a-z]+?)(?=\W|%|$)|(?P<keyed>[mptf])\("
+    r"|C\((?P<color>[a-z ]+)\)|C(?P<plain>red|green|blue|reset)|(?P<keyed>[mptf])\("
     r"|(?P<name>a[ndIeIstr]|ch|[A-Za-z%]))|(?P<bad>%)|(?P<text>[^%]+)",
     re.DOTALL,
 )
