@@ -159,6 +159,8 @@ def sealed(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         "TZ": "UTC",
+        # What pytest itself prints is no run's; tests of output switch this on for their scripts.
+        "GITTRACK_OUTPUT_CAPTURE": "false",
     }.items():
         monkeypatch.setenv(variable, str(value))
     time.tzset()

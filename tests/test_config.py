@@ -27,6 +27,9 @@ CHANGED: dict[str, tuple[str | list[str], object]] = {
     "source.untracked": (["conf/*.yaml", "a b"], ("conf/*.yaml", "a b")),
     "source.max_bytes": ("2m", 2 << 20),
     "source.withhold": (["*.pem"], ("*.pem",)),
+    "environment.capture": ("false", False),
+    "output.capture": ("no", False),
+    "output.max_bytes": ("1m", 1 << 20),
     "redact.allow": ([r"gpt2-\w+", "a:b"], (r"gpt2-\w+", "a:b")),
     "artifacts.max_file_bytes": ("1_000", 1000),
     "artifacts.max_run_bytes": ("1G", 1 << 30),
@@ -98,7 +101,7 @@ def test_the_example_file_changes_nothing_and_shows_everything(tmp_path: Path) -
         assert setting.git_key in text
         assert setting.meaning in text
     for variable in VARIABLES:
-        assert f"#   {variable.name}=PATH" in text
+        assert f"#   {variable.name}={variable.takes}" in text
 
 
 def test_with_nothing_set_the_defaults_hold_and_no_yaml_is_imported(tmp_path: Path) -> None:
@@ -159,9 +162,10 @@ def test_describe_lists_the_environment_only_settings_last() -> None:
     assert [line.name for line in lines] == [s.name for s in SETTINGS] + [
         "GITTRACK_REPO",
         "GITTRACK_JOURNAL",
+        "GITTRACK_RUN_ID",
     ]
-    assert lines[-2] == ("GITTRACK_REPO", '"/srv/my runs"', "environment GITTRACK_REPO")
-    assert lines[-1] == ("GITTRACK_JOURNAL", '""', "default")
+    assert lines[-3] == ("GITTRACK_REPO", '"/srv/my runs"', "environment GITTRACK_REPO")
+    assert lines[-2] == ("GITTRACK_JOURNAL", '""', "default")
 
 
 def test_git_config_as_git_prints_it(repo: GitRepo) -> None:

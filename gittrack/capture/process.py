@@ -105,6 +105,26 @@ def entry_script(worktree: str | None) -> str:
     return _printable(_relative(path, worktree))
 
 
+#: Of each launcher, the variables that tell a process's rank, the number of ranks, its rank here.
+_RANKS = (
+    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),  # torchrun, accelerate, deepspeed
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+)
+
+
+def ranks(environ: Mapping[str, str]) -> dict[str, int]:
+    """This process's place among those that a launcher started together; empty if it is alone."""
+    for names in _RANKS:
+        texts = [environ.get(name, "") for name in names]
+        # Every shell of a SLURM job has a rank, a single one of one says nothing.
+        if texts[0].isdigit() and texts[1].isdigit() and int(texts[1]) > 1:
+            keys = ("rank", "world_size", "local_rank")
+            return {k: int(t) for k, t in zip(keys, texts, strict=True) if t.isdigit()}
+    return {}
+
+
 def identity(git_config: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> Identity:
     """The author git would give a commit made now; user@host where git would ask for one.
 

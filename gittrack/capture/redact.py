@@ -1,8 +1,9 @@
 """Secrets, taken out before the first write: in git a leak is for ever.
 
-Three signs tell a secret: a key whose name says so, the shape of a well-known token, and the
-name or content of a file. High entropy alone is no sign: commit ids, digests and model ids have
-as much of it. What is taken out is marked, never silently dropped.
+Four signs tell a secret: a key whose name says so, the shape of a well-known token, characters
+as random as only a key's are, and the name or content of a file. Commit ids, digests, UUIDs,
+names of models and paths are random too, or look so, and stay; `redact.allow` lists what else
+shall. What is taken out is marked, never silently dropped.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import pairwise
+from math import log2
 from typing import Any
 
 MARK = "<redacted>"
@@ -64,6 +67,14 @@ _SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
      r"(?i)\b(?:bearer|basic|token)\s+(?=[^\s]*[0-9])(?P<secret>[A-Za-z0-9_\-.=+/~]{16,})"),
 )  # fmt: skip
 
+_LONG = r"[A-Za-z0-9]{20}"
+_WORD = r"(?<![A-Za-z0-9+/=_\-.@])[A-Za-z0-9+/_\-]{20,300}={0,2}(?![A-Za-z0-9+/=_\-@])"
+#: What stands before a digest, an embedded picture or a public key.
+_DIGEST_BEFORE = (
+    r"(?i)(?:\bsha-?\d+|\bmd5|blake\w*|digest|hash|checksum|integrity|etag|fingerprint|commit|"
+    r"revision|base64|\bid|public[_ -]?key|ssh-[a-z0-9\-]+)[\"']?\s*[-:=, ]\s*[\"']?"
+    r"(?:sha\d+[-:])?$"
+)
 #: Words in a name that say what the value is, and names that only sound so.
 _SECRET_WORDS = (
     r"(?i)(?:^|[_\-.\s/])(?:"
@@ -90,6 +101,12 @@ _SECRET_HINTS = (
     "hook",
     "sas",
 )
+#: Without one of these and without a long word, a line holds nothing that is looked for.
+_ALL_HINTS = (
+    *{hint for _, hints, _ in _SHAPES for hint in hints},
+    *_SECRET_HINTS,
+    "-----begin",
+)
 _CAMEL = r"(?<=[a-z0-9])(?=[A-Z])"
 #: Counts, ids of special tokens and switches are called tokens too.
 _INNOCENT_NAME = (
@@ -109,6 +126,11 @@ _ASSIGNMENT = r"""(?ix)(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,60})["']?\s*(?:=|:)\s
 _BARE_ASSIGNMENT = (
     r"(?m)^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,60})\s*[=:]\s*"
     r"(?P<value>[^\s\"'#]{8,200})\s*$"
+)
+#: The same in what a program prints: a line of a dict, of a shell's environment, of a log.
+_PRINTED = (
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,60})[\"']?\s*(?P<sign>[=:])\s*"
+    r"(?:(?P<quote>[\"'])(?P<value>[^\"'\n]{3,300})|(?P<bare>(?!<redacted>)[^\s\"',;}\])]{3,300}))"
 )
 _URL_PARAMETER = r"(?P<head>[?&](?P<name>[^=&#\s]+)=)(?P<value>[^&#\s]+)"
 
@@ -145,11 +167,14 @@ def _is_secret_value(value: str) -> bool:
 # -- text ----------------------------------------------------------------------------------
 
 
-def redact_text(text: str, allow: Sequence[str] = ()) -> tuple[str, list[str]]:
+def redact_text(
+    text: str, allow: Sequence[str] = (), *, random: bool = True
+) -> tuple[str, list[str]]:
     """The text without the tokens in it, and what kinds of them were found.
 
     Args:
         allow: expressions; what one of them matches whole stays.
+        random: also take out words as random as keys are.
     """
     found: list[str] = []
     if len(text) < 8:
@@ -175,7 +200,52 @@ def redact_text(text: str, allow: Sequence[str] = ()) -> tuple[str, list[str]]:
             return match[0][: start - match.start()] + MARK + match[0][end - match.start() :]
 
         text = re.sub(expression, replace, text)
+    if random and re.search(_LONG, text):
+        text, more = _redact_random(text, allow)
+        found += more
     return text, found
+
+
+def _redact_random(text: str, allow: Sequence[str]) -> tuple[str, list[str]]:
+    """The text without words as random as keys are."""
+    found: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        word = match[0]
+        before = text[max(0, match.start() - 200) : match.start()]
+        if not _is_random(word) or _allowed(word, allow) or re.search(_DIGEST_BEFORE, before):
+            return word
+        # The path of a URL is made of ids; what is secret in one has a shape of its own.
+        if re.search(r"://[^\s\"'?]*$", before):
+            return word
+        found.append("random characters")
+        return MARK
+
+    return re.sub(_WORD, replace, text), found
+
+
+def _is_random(word: str) -> bool:
+    """Whether a word has the look of base62 or base64 that a machine drew.
+
+    Its longest part without separators is judged: drawn characters change between lower case,
+    upper case and digits at 62 % of the places, identifiers in CamelCase at about 30 %.
+    """
+    part = max(re.split(r"[^A-Za-z0-9]+", word), key=len)
+    size = len(part)
+    if not 20 <= size <= 200 or part.startswith("AAAA"):  # AAAA begins public keys of ssh
+        return False
+    kinds = ["d" if c.isdigit() else "u" if c.isupper() else "l" for c in part]
+    if kinds.count("d") < 2 or len(set(kinds)) < 3:
+        return False
+    changes = sum(a != b for a, b in pairwise(kinds)) / (size - 1)
+    is_mixed = changes >= (0.4 if size < 32 else 0.45)
+    return is_mixed and _entropy(part) >= min(4.3, 0.84 * log2(size))
+
+
+def _entropy(text: str) -> float:
+    """Shannon's entropy, in bits a character."""
+    counts = [text.count(c) for c in set(text)]
+    return -sum(n / len(text) * log2(n / len(text)) for n in counts)
 
 
 def redact_url(url: str, allow: Sequence[str] = ()) -> tuple[str, list[str]]:
@@ -242,6 +312,80 @@ def _is_word(name: str) -> bool:
     return name.replace("_", "").replace("-", "").replace(".", "").isalnum()
 
 
+# -- lines of output -----------------------------------------------------------------------
+
+
+class LineRedactor:
+    """Takes secrets out of what a program prints, line by line.
+
+    A private key is taken out from its first line to its last, and a certificate left alone.
+    """
+
+    def __init__(self, allow: Sequence[str] = ()) -> None:
+        self._allow = allow
+        self._until = ""
+
+    def redact(self, rows: Sequence[bytes]) -> tuple[list[bytes], list[str]]:
+        """The rows without secrets, and the kinds of those that were found."""
+        found: list[str] = []
+        if not self._until and not self._is_suspect(b"\n".join(rows)):
+            return list(rows), found
+        return [self._row(row, found) for row in rows], found
+
+    def _is_suspect(self, data: bytes) -> bool:
+        """Whether anything in it deserves a closer look; most output does not."""
+        text = data.decode("utf-8", "replace")
+        lower = text.lower()
+        return any(hint in lower for hint in _ALL_HINTS) or re.search(_LONG, text) is not None
+
+    def _row(self, row: bytes, found: list[str]) -> bytes:
+        text = row.decode("utf-8", "replace")
+        if self._until:
+            hidden = "PRIVATE" in self._until
+            if self._until in text:
+                self._until = ""
+            return MARK.encode() if hidden else row
+        begins = re.search(r"-----BEGIN ([A-Z0-9 ]+)-----", text)
+        if begins and f"-----END {begins[1]}-----" not in text:
+            self._until = f"-----END {begins[1]}-----"
+            if "PRIVATE" in begins[1]:
+                found.append("private key")
+                return text[: begins.start()].encode() + MARK.encode()
+            return row
+        safe, hits = redact_line(text, self._allow)
+        found += hits
+        return safe.encode() if hits else row
+
+
+def redact_line(text: str, allow: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """A line of output without secrets: tokens, URLs, and `name=value` where the name tells."""
+    found: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        name, group = match["name"], "value" if match["quote"] else "bare"
+        value = match[group]
+        if not secret_key(name) or not _is_secret_value(value) or _allowed(value, allow):
+            return match[0]
+        # `password: required` is prose, `password: x7Rq2` is not.
+        if match["sign"] == ":" and not match["quote"] and not _has_digit_and_letter(value):
+            return match[0]
+        if MARK in value or len(value) < 5:
+            return match[0]
+        found.append(name)
+        start, end = match.span(group)
+        return match[0][: start - match.start()] + MARK + match[0][end - match.start() :]
+
+    lower = text.lower()
+    if any(hint in lower for hint in _SECRET_HINTS):
+        text = re.sub(_PRINTED, replace, text)
+    safe, hits = redact_url(text, allow)
+    return safe, found + hits
+
+
+def _has_digit_and_letter(value: str) -> bool:
+    return bool(re.search(r"[0-9]", value) and re.search(r"[A-Za-z]", value))
+
+
 # -- files ---------------------------------------------------------------------------------
 
 
@@ -268,7 +412,8 @@ def file_reason(
     if b"\0" in data[:8000]:
         return None
     text = data[:_SCANNED_BYTES].decode("utf-8", "replace")
-    _, found = redact_text(text, allow)
+    # Code and lock files are full of digests and test vectors: random words are no sign there.
+    _, found = redact_text(text, allow, random=False)
     if found:
         return f"holds a secret: {found[0]}"
     return _assigned(text, allow)

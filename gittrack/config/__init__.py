@@ -27,6 +27,9 @@ class Config(NamedTuple):
     source_untracked: tuple[str, ...]
     source_max_bytes: int
     source_withhold: tuple[str, ...]
+    environment_capture: bool
+    output_capture: bool
+    output_max_bytes: int
     redact_allow: tuple[str, ...]
     artifacts_max_file_bytes: int
     artifacts_max_run_bytes: int

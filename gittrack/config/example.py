@@ -27,7 +27,7 @@ def render_example() -> str:
     for variable in VARIABLES:
         lines += [
             "#",
-            f"#   {variable.name}=PATH",
+            f"#   {variable.name}={variable.takes}",
             f"#     {variable.meaning}",
             f"#     Change it if {variable.reason}.",
         ]

@@ -67,6 +67,7 @@ class Variable(NamedTuple):
     """A setting that only the environment can hold, because it is needed to find the rest."""
 
     name: str
+    takes: str
     meaning: str
     reason: str
 
@@ -106,6 +107,28 @@ SETTINGS = (
         (),
         "Files never to record, besides .env files and those in which a secret is found.",
         "files with personal data or licence keys lie in the worktree",
+    ),
+    Setting(
+        "environment.capture",
+        "flag",
+        True,
+        "Record the versions of Python, every package, the system and the hardware.",
+        "the packages of this machine are nobody's business",
+    ),
+    Setting(
+        "output.capture",
+        "flag",
+        True,
+        "Record what a run and its children print, from its start to its end.",
+        "output holds personal data, or another tool keeps it already",
+    ),
+    Setting(
+        "output.max_bytes",
+        "bytes",
+        200_000,
+        "The most that is kept of what one process prints: the beginning and the end.",
+        "the middle of long logs is wanted (more), or the store shall stay small (less)",
+        least=1000,
     ),
     Setting(
         "redact.allow",
@@ -208,13 +231,21 @@ SETTINGS = (
 VARIABLES = (
     Variable(
         "GITTRACK_REPO",
+        "PATH",
         "Record into the repository at this path, wherever the code is.",
         "the code runs in a container that has no .git, or a read-only one",
     ),
     Variable(
         "GITTRACK_JOURNAL",
+        "DIR",
         "Write runs to this directory only; `gittrack recover DIR` takes them in later.",
         "no repository can be written to while the job runs",
+    ),
+    Variable(
+        "GITTRACK_RUN_ID",
+        "RUN",
+        "Join this run: the first run of every process is that one, and is not ended by it.",
+        "several processes, or several commands of a script, record one run together",
     ),
 )
 

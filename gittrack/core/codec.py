@@ -183,6 +183,13 @@ def segment_name(writer: str, data: bytes) -> str:
     return f"{writer}-{sha256(data).hexdigest()[:12]}.csv"
 
 
+def piece_name(writer: str, data: bytes) -> str:
+    """The file name of a piece of output: its writer and 12 hex digits of its sha256."""
+    from hashlib import sha256
+
+    return f"{writer}-{sha256(data).hexdigest()[:12]}.txt"
+
+
 def point_order(point: Metric) -> tuple[int, int, int, float]:
     """The order of the points of one metric; the last one counts. NaN is below all numbers."""
     value = point.value

@@ -25,6 +25,8 @@ from gittrack.core.names import is_own_run_id
 
 TAG_PREFIX = "tags."
 WARNING_PREFIX = "warnings."
+#: What was redacted after run.yaml was written; the note's text says how often.
+REDACTED_PREFIX = "redacted."
 
 
 class Record(NamedTuple):
@@ -121,6 +123,7 @@ def to_run(
     facts, notes = record.facts, record.notes
     tags: dict[str, str] = {}
     warnings: list[str] = []
+    redacted = [str(item) for item in facts.get("redacted", ())]
     for key, stamp in notes.items():
         if stamp.v is None:
             continue
@@ -128,6 +131,8 @@ def to_run(
             tags[key[len(TAG_PREFIX) :]] = str(stamp.v)
         elif key.startswith(WARNING_PREFIX):
             warnings.append(str(stamp.v))
+        elif key.startswith(REDACTED_PREFIX):
+            redacted.append(f"{key[len(REDACTED_PREFIX) :]} ({stamp.v})")
 
     status = live_status or _text(_note(notes, "status")) or LOST
     end = _text(_note(notes, "end"))
@@ -162,7 +167,7 @@ def to_run(
         tags=tags,
         warnings=tuple(sorted(warnings)),
         withheld={str(k): str(v) for k, v in record.source.get("withheld", {}).items()},
-        redacted=tuple(str(item) for item in facts.get("redacted", ())),
+        redacted=tuple(redacted),
         conflicts=record.conflicts,
         artifacts=dict(record.artifacts),
     )

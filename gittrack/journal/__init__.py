@@ -3,13 +3,17 @@
     <journal>/.alive/<writer>             who writes; locked as long as that process lives
     <journal>/<run id>/<writer>.log       what was logged, one line a record
     <journal>/<run id>/<writer>.files/    copies of artifacts and of changed source files
+    <journal>/<run id>/<writer>.out, .tail    what was printed: the beginning and the end of it
+    <journal>/.environments/              environments that were seen here, by digest
 
 A record is one line and one `write`, so what a call returned from survives `kill -9`; a line
 without its newline was never acknowledged. Records, by their first letter:
 
     J {..}   header: format, run id, writer; `resumes` if the run is older than this file,
-             `joins` if another writer ends the run
+             `joins` if another writer ends the run, `open` if the run goes on without a
+             process until somebody ends it, `step` if this is one step of such a run
     R {..}   the facts of run.yaml, from the first writer only
+    W {..}   the facts of a further writer
     S {..}   the source that ran;  D {..} the source on disk when it no longer was the same
     P {..}   params
     K n "k"  from here on, n stands for the metric key k
@@ -37,6 +41,7 @@ from gittrack.journal.alive import (
     own,
     remove_owner,
 )
+from gittrack.journal.files import ENVIRONMENTS
 from gittrack.journal.log import RunJournal
 from gittrack.journal.state import (
     FORMAT,
@@ -52,6 +57,7 @@ from gittrack.journal.state import (
 __all__ = [
     "ALIVE",
     "DEAD",
+    "ENVIRONMENTS",
     "FORMAT",
     "QUIET",
     "Judgement",

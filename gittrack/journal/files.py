@@ -9,6 +9,9 @@ from gittrack.errors import JournalError
 ALIVE = ".alive"
 LOG = ".log"
 FILES = ".files"
+#: What a run printed: its beginning, and the end as far as that is not the same.
+HEAD, TAIL = ".out", ".tail"
+ENVIRONMENTS = ".environments"
 FOLDER_MODE = 0o777
 
 

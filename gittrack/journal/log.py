@@ -13,6 +13,9 @@ from typing import Any
 from gittrack.journal.alive import Owner
 from gittrack.journal.files import FILES, FOLDER_MODE, LOG, cannot_write, unlink
 
+#: Gives a forked child as a writer, and the first records of its file.
+Reopen = Callable[[], tuple[Owner, Sequence[tuple[str, object]]]]
+
 _COPY_BYTES = 1 << 20
 #: How long a disk that refused a write is left alone; the end of the run asks at once.
 _RETRY_S = 0.5
@@ -55,7 +58,7 @@ class RunJournal:
         self._retry_at = 0.0
         #: Called once with the error when the disk refuses a write.
         self.on_trouble: Callable[[OSError], None] | None = None
-        self._reopen: Callable[[], tuple[Owner, dict[str, Any]]] | None = None
+        self._reopen: Reopen | None = None
         self._open(f"{owner.writer}-{os.urandom(2).hex()}" if resumes else owner.writer)
 
     def _open(self, writer: str) -> None:
@@ -86,11 +89,11 @@ class RunJournal:
         if written != len(data):
             raise cannot_write(self.folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
-    def leave_to_parent(self, reopen: Callable[[], tuple[Owner, dict[str, Any]]]) -> None:
+    def leave_to_parent(self, reopen: Reopen) -> None:
         """In a forked child: this file is the parent's; the first record opens one of our own.
 
         Args:
-            reopen: gives the child as a writer, and the header of its file.
+            reopen: gives the child as a writer, and the first records of its file.
         """
         steps = {key: entry.next_step for key, entry in self._keys.items()}
         self._first_steps = {**self._first_steps, **steps}
@@ -214,6 +217,19 @@ class RunJournal:
                 self._fd = -1
             return len(self._pending)
 
+    def settle(self) -> int:
+        """Try once more what the disk refused; the number of bytes that it still does not take."""
+        with self._lock:
+            if self._pending:
+                self._retry_at = 0.0
+                self._write(b"")
+            return len(self._pending)
+
+    @property
+    def path(self) -> str:
+        """What the names of this writer's files begin with."""
+        return os.path.join(self.folder, self.writer)
+
     def unwritten(self) -> bytes:
         """What the disk never took; it is in memory only."""
         return bytes(self._pending)
@@ -247,9 +263,9 @@ class RunJournal:
     def _open_in_child(self, data: bytes) -> None:
         reopen, self._reopen = self._reopen, None
         assert reopen is not None
-        owner, header = reopen()
-        self._open(owner.writer)
-        self._write(_record("J", header))
+        owner, records = reopen()
+        self._open(f"{owner.writer}-{os.urandom(2).hex()}")
+        self._write(b"".join(_record(op, payload) for op, payload in records))
         self._write(data)
 
     def _keep(self, data: bytes, error: OSError) -> None:

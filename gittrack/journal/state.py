@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from gittrack.core.model import Stamp
 from gittrack.errors import JournalError
-from gittrack.journal.files import FILES, LOG, unlink
+from gittrack.journal.files import FILES, HEAD, LOG, TAIL, unlink
 
 FORMAT = 1
 
@@ -43,6 +43,7 @@ class State:
         "run_id",
         "source",
         "writer",
+        "writer_facts",
     )
 
     def __init__(self, folder: str, run_id: str, writer: str) -> None:
@@ -51,6 +52,7 @@ class State:
         self.writer = writer
         self.header: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
+        self.writer_facts: dict[str, Any] = {}
         self.source: dict[str, Any] = {}
         self.disk: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
@@ -76,6 +78,40 @@ class State:
     def joins(self) -> bool:
         """Whether another writer, not this one, decides how the run ends."""
         return bool(self.header.get("joins"))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run goes on without a process, until somebody ends it."""
+        return bool(self.header.get("open"))
+
+    @property
+    def is_step(self) -> bool:
+        """Whether this was a single step from the command line, no process worth naming."""
+        return bool(self.header.get("step"))
+
+    def last_written_ms(self) -> int:
+        """When the file was last written."""
+        try:
+            return int(os.stat(os.path.join(self.folder, self.writer + LOG)).st_mtime * 1000)
+        except FileNotFoundError:
+            return 0
+
+    def output(self) -> bytes:
+        """What the writer printed, as far as it was kept; a line tells what is missing."""
+        path = os.path.join(self.folder, self.writer)
+        head, tail = _read_or_empty(path + HEAD), _read_or_empty(path + TAIL)
+        first, _, rest = tail.partition(b"\n")
+        if not tail:
+            return head
+        try:
+            lines, size, most = (int(word) for word in first.split())
+        except ValueError:
+            return head
+        if len(rest) > most:
+            start = rest.find(b"\n", len(rest) - most) + 1
+            lines, size, rest = lines + rest.count(b"\n", 0, start), size + start, rest[start:]
+        left_out = b"[... %d lines, %d bytes left out ...]\n" % (lines, size) if lines else b""
+        return head + left_out + rest
 
     def by_key(self) -> dict[str, list[tuple[int, int, str]]]:
         """All points by key, as (step, time_ms, value as text)."""
@@ -170,6 +206,7 @@ def _parse_record(state: State, line: str) -> None:
     else:
         {
             "R ": state.facts,
+            "W ": state.writer_facts,
             "S ": state.source,
             "D ": state.disk,
             "P ": state.params,
@@ -181,6 +218,8 @@ def remove(state: State) -> None:
     """Take a sealed journal away; the run's folder goes with the last one."""
     # The log first: whoever finds files without a log knows that the run is in the store.
     unlink(os.path.join(state.folder, state.writer + LOG))
+    for kind in (HEAD, TAIL):
+        unlink(os.path.join(state.folder, state.writer + kind))
     files = os.path.join(state.folder, state.writer + FILES)
     if os.path.isdir(files):
         shutil.rmtree(files, ignore_errors=True)
@@ -189,3 +228,11 @@ def remove(state: State) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             raise
+
+
+def _read_or_empty(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""

@@ -12,6 +12,7 @@ from gittrack.config import Config, parse_git_config
 from gittrack.config import load as load_config
 from gittrack.core import names
 from gittrack.core.model import DEFAULT_EXPERIMENT, Experiment, Metric, Run, Source
+from gittrack.core.record import warning_key
 from gittrack.errors import (
     GittrackError,
     NotARepositoryError,
@@ -20,7 +21,7 @@ from gittrack.errors import (
 from gittrack.repo import recover as recovery
 from gittrack.repo.changing import Changing
 from gittrack.repo.files import Checkout, RunReader, write_copy
-from gittrack.repo.recorder import Began, Recorder
+from gittrack.repo.recorder import Began, Older, Recorder
 from gittrack.repo.recover import Recovered, Waiting
 from gittrack.repo.seal import check_writable, first_files
 from gittrack.repo.view import View
@@ -174,15 +175,29 @@ class Repo(Changing):
         return Git(paths) if paths.worktree is not None else None
 
     def begin_run(
-        self, name: str, experiment: str, *, parent: str | None, notes: Mapping[str, Any]
+        self,
+        name: str,
+        experiment: str,
+        *,
+        parent: str | None,
+        notes: Mapping[str, Any],
+        argv: list[str] | None = None,
+        is_open: bool = False,
+        captures: bool = True,
     ) -> Began:
-        """Begin a run in the experiment of that name.
+        """Begin a run in the experiment of that name; see `Recorder.begin`.
 
         Raises:
             JournalError: its journal cannot be written.
         """
         return self.recorder().begin(
-            name=name, experiment=self.experiment_for(experiment), parent=parent, notes=notes
+            name=name,
+            experiment=self.experiment_for(experiment),
+            parent=parent,
+            notes=notes,
+            argv=argv,
+            is_open=is_open,
+            captures=captures,
         )
 
     def resume_run(self, run_id: str, *, name: str | None, notes: Mapping[str, Any]) -> Began:
@@ -191,22 +206,56 @@ class Repo(Changing):
         Raises:
             RunNotFoundError: there is no such run.
         """
-        run = self.get_run(run_id)
-        record = self.view.record(run.id)
-        stamps = record.notes.values() if record is not None else ()
+        older = self._older(run_id)
         changed = dict(notes)
         if name:
             changed["name"] = names.check_run_name(name)
-        return self.recorder().resume(
+        return self.recorder().resume(older, changed, name=name or older.name)
+
+    def join_run(
+        self,
+        run_id: str,
+        *,
+        name: str | None = None,
+        experiment: str | None = None,
+        notes: Mapping[str, Any] = {},
+        is_step: bool = False,
+    ) -> Began:
+        """Write to a run that another process ends.
+
+        Args:
+            name: what the run is called if nobody has named it yet.
+            experiment: where it was expected; the run stays where it is, and says so.
+        Raises:
+            RunNotFoundError: there is no such run.
+        """
+        from gittrack.repo.joining import read_older
+
+        live = read_older(self.journal_dir, run_id)
+        older, is_unnamed = live if live is not None else (self._older(run_id), False)
+        changed = dict(notes)
+        if name and is_unnamed:
+            changed["name"] = names.check_run_name(name)
+        if experiment and experiment != older.experiment[1]:
+            text = f"asked for experiment {experiment}, and the run is in {older.experiment[1]}"
+            warn(text)
+            changed[warning_key(text)] = text
+        shown = str(changed.get("name", older.name))
+        return self.recorder().join(older, changed, name=shown, is_step=is_step)
+
+    def _older(self, run_id: str) -> Older:
+        run = self.get_run(run_id)
+        record = self.view.record(run.id)
+        stamps = record.notes.values() if record is not None else ()
+        return Older(
             run.id,
-            name=name or run.name,
-            experiment=(run.experiment_id, run.experiment),
-            start_ms=run.start_ms,
-            author=run.author,
-            params=run.params,
-            next_steps={key: item.last_step + 1 for key, item in run.metrics.items()},
-            clock=max((stamp.t for stamp in stamps), default=0),
-            notes=changed,
+            run.name,
+            (run.experiment_id, run.experiment),
+            run.start_ms,
+            run.author,
+            run.params,
+            {key: item.last_step + 1 for key, item in run.metrics.items()},
+            max((stamp.t for stamp in stamps), default=0),
         )
 
     def experiment_for(self, name: str) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 from gittrack.config import Config, parse_git_config
 from gittrack.config import load as load_config
 from gittrack.core import names
-from gittrack.errors import GittrackError, NotARepositoryError
+from gittrack.errors import GittrackError, NotARepositoryError, RunNotFoundError
+from gittrack.repo.joining import read_older
 from gittrack.repo.recorder import Began, Recorder
 from gittrack.store.git import Git
 from gittrack.store.paths import RepoPaths
@@ -42,6 +43,28 @@ class Detached:
         return self._recorder.begin(
             name=name, experiment=self.experiment_for(experiment), parent=parent, notes=notes
         )
+
+    def join_run(
+        self,
+        run_id: str,
+        *,
+        name: str | None = None,
+        experiment: str | None = None,
+        notes: Mapping[str, Any] = {},
+    ) -> Began:
+        """Write to a run of the journal folder that another process ends."""
+        live = read_older(self.journal_dir, run_id)
+        if live is None:
+            raise RunNotFoundError(
+                f"there is no run {run_id} in {self.journal_dir}",
+                why="GITTRACK_RUN_ID names it, and only runs of this folder can be joined here",
+                next="unset GITTRACK_RUN_ID, or start the run with the same GITTRACK_JOURNAL",
+            )
+        older, is_unnamed = live
+        changed = dict(notes)
+        if name and is_unnamed:
+            changed["name"] = names.check_run_name(name)
+        return self._recorder.join(older, changed, name=str(changed.get("name", older.name)))
 
     def close(self) -> None:
         """Stop; the journals stay."""

@@ -157,7 +157,7 @@ class RunReader:
         """The environment lock of that digest; empty if it is not here."""
         if not names.is_digest(digest):
             return {}
-        path = layout.environment_file(digest)
+        path = layout.environment_file(f"{digest}.yaml")
         if self._live is not None and path in self._live.shared:
             return codec.decode_mapping(self._live.shared[path], where=path)
         for tip in self._tips:
@@ -167,9 +167,31 @@ class RunReader:
         return {}
 
     def output(self) -> bytes:
-        """What the run printed, as far as it was recorded: its pieces, writer by writer."""
-        pieces = [name for name in self.listing() if name.startswith(f"{layout.LOGS_DIR}/")]
-        return b"".join(self.read(name) for name in pieces)
+        """What the run printed, as far as it was recorded, in the order its writers began.
+
+        Where several processes printed, a line tells which one follows, as `tail` writes it.
+        """
+        writers: dict[str, tuple[str, str]] = {}
+        pieces = []
+        for name in self.listing():
+            folder, _, file = name.partition("/")
+            if folder == layout.WRITERS_DIR and not file.endswith(".end.yaml"):
+                facts = self._mapping(name)
+                rank = facts.get("rank")
+                title = f"{facts.get('host', '')}" + (f", rank {rank}" if rank is not None else "")
+                writers[file.removesuffix(".yaml")] = (str(facts.get("start", "")), title)
+            elif folder == layout.LOGS_DIR:
+                pieces.append(name)
+        # The first writer has no file of its own, and comes first.
+        pieces.sort(key=lambda name: writers.get(_writer_of(name), ("", ""))[0])
+        if len(pieces) < 2:
+            return b"".join(self.read(name) for name in pieces)
+        parts = []
+        for name in pieces:
+            writer = _writer_of(name)
+            title = writers.get(writer, ("", self._run.host))[1]
+            parts.append(f"==> {writer} {title} <==\n".encode() + self.read(name))
+        return b"\n".join(parts)
 
     def overlay(self, source: Source) -> dict[str, bytes]:
         """The files that differ from the base, by their path in the worktree."""
@@ -248,6 +270,10 @@ def _distinct(points: set[Metric]) -> list[Metric]:
     for point in points:
         seen.setdefault((point.step, point.timestamp, repr(point.value)), point)
     return list(seen.values())
+
+
+def _writer_of(piece: str) -> str:
+    return piece.rpartition("/")[2].rpartition("-")[0]
 
 
 def _is_plain(path: str) -> bool:

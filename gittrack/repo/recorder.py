@@ -14,20 +14,24 @@ from gittrack import journal
 from gittrack.capture import process, redact
 from gittrack.config import Config
 from gittrack.core import codec, names
-from gittrack.core.model import Source
-from gittrack.core.record import encode_source
+from gittrack.core.model import KILLED, Stamp
+from gittrack.core.record import REDACTED_PREFIX, warning_key
 from gittrack.errors import GittrackError
+from gittrack.repo.around import Around, Found, merge, short, source_records
 from gittrack.repo.seal import Sealing, seal
 from gittrack.store.git import Git
 from gittrack.store.packs import join_small_packs
 from gittrack.store.write import Person
 
 if TYPE_CHECKING:
-    from gittrack.store.source import Head, Snapshot
+    from gittrack.capture.output import Output
 
 
 class Began(NamedTuple):
-    """A run that has just been begun or resumed, and where to write it."""
+    """A run that has just been begun, resumed or joined, and where to write it.
+
+    `resumed` says that the run is older than this journal, `joined` that somebody else ends it.
+    """
 
     run_id: str
     name: str
@@ -37,18 +41,21 @@ class Began(NamedTuple):
     journal: journal.RunJournal
     author: str
     resumed: bool = False
+    joined: bool = False
     params: Mapping[str, Any] = {}
 
 
-class _Code(NamedTuple):
-    """The code of this process, as it was when its first run began."""
+class Older(NamedTuple):
+    """A run that a process goes on with: who it is, and what its writers have said so far."""
 
-    facts: dict[str, Any]
-    source: Source
-    overlay: dict[str, bytes]
-    warnings: tuple[str, ...]
-    fingerprint: tuple[Any, ...]
-    redacted: tuple[str, ...] = ()
+    run_id: str
+    name: str
+    experiment: tuple[str, str]
+    start_ms: int
+    author: str
+    params: Mapping[str, Any]
+    next_steps: Mapping[str, int]
+    clock: int
 
 
 class Recorder:
@@ -79,9 +86,12 @@ class Recorder:
         self._git_config = git_config
         self._seals = seals and git is not None
         self._warn = warn
-        self._code: _Code | None = None
+        environments = os.path.join(journal_dir, journal.ENVIRONMENTS)
+        self._around = Around(code_git, config, git_config, environments)
+        self._output: Output | None = None
+        self._captures = True
         self._last_start_ms = 0
-        self._ended: list[tuple[journal.RunJournal, bool]] = []
+        self._ended: list[Began] = []
         # Re-entrant both: a signal handler may end runs in the middle of either.
         self._wake = threading.Condition(threading.RLock())
         self._sealing = threading.RLock()
@@ -98,86 +108,157 @@ class Recorder:
         experiment: tuple[str, str],
         parent: str | None,
         notes: Mapping[str, Any],
+        argv: list[str] | None = None,
+        is_open: bool = False,
+        captures: bool = True,
     ) -> Began:
         """Begin a run: its journal holds all facts before this returns.
 
+        Args:
+            argv: the command line, if it is not this process's own.
+            is_open: the run goes on without a process, until somebody ends it.
+            captures: whether what this process prints belongs to it.
         Raises:
             JournalError: the journal cannot be written.
         """
         # Two runs of one process never start at once, so "newest first" is their order.
         start_ms = self._last_start_ms = max(time.time_ns() // 1_000_000, self._last_start_ms + 1)
         run_id = names.new_run_id(start_ms, os.urandom(6))
-        name = names.check_run_name(name) or names.random_name(os.urandom(4))
+        given = names.check_run_name(name)
+        name = given or names.random_name(os.urandom(4))
         who = process.identity(self._git_config, os.environ)
-        code, first = self._current_code()
-        argv, hidden = redact.redact_argv(process.command_line(), self._config.redact_allow)
         author = f"{who.name} <{who.email}>"
-        facts: dict[str, Any] = {
-            "argv": argv,
-            "author": author,
-            "author_source": who.source,
-            "entry": process.entry_script(self._code_git.worktree if self._code_git else None),
-            "experiment": experiment[0],
-            "host": process.host_name(),
-            "id": run_id,
-            "parent": parent,
-            "python": ".".join(map(str, sys.version_info[:3])),
-            "redacted": [*(f"argv: {hit}" for hit in hidden), *code.redacted],
-            "start": codec.format_time(start_ms),
-            **code.facts,
-        }
-        facts = {key: value for key, value in facts.items() if value not in (None, "", [])}
         owner = self._owner()
         log = journal.RunJournal(self._dir, run_id, owner)
-        log.begin(
-            [
-                ("J", self._header(run_id, owner, experiment=list(experiment))),
-                ("R", facts),
-                *self._source_records(log, code),
-            ]
+        found = self._around.begin(log, self._writes_later(log, "R"))
+        around, more, hidden = merge(found)
+        worktree = self._code_git.worktree if self._code_git else None
+        facts = self._facts(start_ms, hidden, argv)
+        facts.update(
+            author=author,
+            author_source=who.source,
+            entry=process.entry_script(worktree) if argv is None else "",
+            experiment=experiment[0],
+            id=run_id,
+            parent=parent,
+            python=".".join(map(str, sys.version_info[:3])) if argv is None else "",
+            **around,
         )
-        more = {"name": name, **notes}
-        for warning in code.warnings:
-            more[_warning_key(warning)] = warning
-        if not first and self._fingerprint() != code.fingerprint:
-            self._add_disk(log, more)
-        log.stamp(more)
-        self._start_keeper()
-        return Began(run_id, name, experiment[0], experiment[1], start_ms, log, author)
+        header = self._header(run_id, owner, experiment=list(experiment))
+        if not given:
+            header["unnamed"] = True
+        if is_open:
+            header["open"] = True
+        log.begin([("J", header), ("R", _known(facts)), *source_records(log, found)])
+        log.stamp({"name": name, **more, **notes})
+        began = Began(run_id, name, experiment[0], experiment[1], start_ms, log, author)
+        self._go(began, captures=captures)
+        return began
 
-    def resume(
+    def resume(self, older: Older, notes: Mapping[str, Any], *, name: str) -> Began:
+        """Go on with a run that has ended; this process becomes a further writer of it."""
+        return self._go_on(older, notes, name=name, joins=False)
+
+    def join(
+        self, older: Older, notes: Mapping[str, Any], *, name: str, is_step: bool = False
+    ) -> Began:
+        """Write to a run that somebody else ends.
+
+        Args:
+            is_step: a single step from the command line; it leaves no trace of its own.
+        """
+        return self._go_on(older, notes, name=name, joins=True, is_step=is_step)
+
+    def _go_on(
         self,
-        run_id: str,
+        older: Older,
+        notes: Mapping[str, Any],
         *,
         name: str,
-        experiment: tuple[str, str],
-        start_ms: int,
-        author: str,
-        params: Mapping[str, Any],
-        next_steps: Mapping[str, int],
-        clock: int,
-        notes: Mapping[str, Any],
+        joins: bool,
+        is_step: bool = False,
     ) -> Began:
-        """Go on with a run that has ended; this process becomes a further writer of it."""
-        code, _ = self._current_code()
-        argv, hidden = redact.redact_argv(process.command_line(), self._config.redact_allow)
-        facts: dict[str, Any] = {
+        owner = self._owner()
+        log = journal.RunJournal(self._dir, older.run_id, owner, resumes=True)
+        header = self._header(older.run_id, owner, resumes=True)
+        if joins:
+            header["joins"] = True
+        records: list[tuple[str, object]] = [("J", header)]
+        more: dict[str, Any] = {}
+        if is_step:
+            header["step"] = True
+        else:
+            found = self._around.begin(log, self._writes_later(log, "W"))
+            around, more, hidden = merge(found)
+            facts = self._facts(time.time_ns() // 1_000_000, hidden)
+            records.append(("W", _known({**facts, **around})))
+        log.begin(records)
+        log.resume(older.next_steps, older.clock)
+        if more or notes:
+            log.stamp({**more, **notes})
+        began = Began(
+            older.run_id, name, *older.experiment, older.start_ms, log, older.author,
+            resumed=True, joined=joins, params=older.params,
+        )  # fmt: skip
+        if is_step:
+            return began
+        self._go(began)
+        return began
+
+    def _facts(
+        self, start_ms: int, hidden: list[str], argv: list[str] | None = None
+    ) -> dict[str, Any]:
+        """What every writing process says of itself."""
+        if argv is None:
+            argv = process.command_line()
+        argv, hits = redact.redact_argv(argv, self._config.redact_allow)
+        return {
             "argv": argv,
             "host": process.host_name(),
-            "redacted": [*(f"argv: {hit}" for hit in hidden), *code.redacted],
-            "start": codec.format_time(time.time_ns() // 1_000_000),
-            **code.facts,
+            "redacted": [*(f"argv: {hit}" for hit in hits), *hidden],
+            "start": codec.format_time(start_ms),
+            **process.ranks(os.environ),
         }
-        facts = {key: value for key, value in facts.items() if value not in (None, "", [])}
-        owner = self._owner()
-        log = journal.RunJournal(self._dir, run_id, owner, resumes=True)
-        header = self._header(run_id, owner, resumes=True, writer_facts=facts)
-        log.begin([("J", header)])
-        log.resume(next_steps, clock)
-        if notes:
-            log.stamp(notes)
+
+    def _writes_later(self, log: journal.RunJournal, op: str) -> Callable[[Found], None]:
+        def write(found: Found) -> None:
+            facts, notes, _ = merge([found])
+            try:
+                if facts:
+                    log.append(op, _known(facts))
+                if op == "R":
+                    for record in source_records(log, [found]):
+                        log.append(*record)
+            except OSError as error:
+                text = f"the source could not be recorded: {short(error)}"
+                notes[warning_key(text)] = text
+            if notes:
+                log.stamp(notes)
+
+        return write
+
+    def _go(self, began: Began, *, captures: bool = True) -> None:
+        if captures:
+            self._capture(began)
         self._start_keeper()
-        return Began(run_id, name, *experiment, start_ms, log, author, resumed=True, params=params)
+
+    def _capture(self, began: Began) -> None:
+        """Record what is printed from now on; if that cannot be, the run says so, once."""
+        if not self._captures or not self._config.output_capture:
+            return
+        from gittrack.capture import output
+
+        try:
+            if self._output is None:
+                config = self._config
+                self._output = output.start(config.output_max_bytes, config.redact_allow)
+                self._captures = self._output is not None
+            if self._output is not None and self._output.is_here:
+                self._output.begin(began.journal.path)
+        except OSError as error:
+            self._captures = False
+            text = f"output could not be recorded: {short(error)}"
+            began.journal.stamp({warning_key(text): text})
 
     def _owner(self) -> journal.Owner:
         return journal.own(self._dir, process.host_name(), process.boot_id())
@@ -188,140 +269,57 @@ class Recorder:
     def join_from_fork(self, log: journal.RunJournal) -> None:
         """In a forked child: let it write to its parent's run, as a writer of its own."""
 
-        def reopen() -> tuple[journal.Owner, dict[str, Any]]:
+        def reopen() -> tuple[journal.Owner, list[tuple[str, object]]]:
             owner = self._owner()
             now = codec.format_time(time.time_ns() // 1_000_000)
-            facts = {"host": process.host_name(), "start": now}
-            header = self._header(log.run_id, owner, resumes=True, joins=True, writer_facts=facts)
-            return owner, header
+            facts = {"host": process.host_name(), "start": now, **process.ranks(os.environ)}
+            header = self._header(log.run_id, owner, resumes=True, joins=True)
+            return owner, [("J", header), ("W", facts)]
 
         log.leave_to_parent(reopen)
-
-    # -- source --------------------------------------------------------------------------
-
-    def _current_code(self) -> tuple[_Code, bool]:
-        """The code of this process, and whether it has been read just now."""
-        if self._code is not None:
-            return self._code, False
-        self._code = self._read_code()
-        return self._code, True
-
-    def _read_code(self) -> _Code:
-        fingerprint = self._fingerprint()
-        git = self._code_git
-        if git is None or not self._config.source_capture:
-            return _Code({}, Source(), {}, (), fingerprint)
-        from gittrack.store import source as source_room
-
-        warnings: list[str] = []
-        head: Head | None = None
-        try:
-            head = source_room.head_state(git)
-            snapshot = self._snapshot(git, head)
-            found, overlay = snapshot.source, dict(snapshot.overlay)
-            warnings.extend(snapshot.warnings)
-        except (GittrackError, OSError) as error:
-            warnings.append(f"the source could not be recorded: {_short(error)}")
-            found, overlay = Source(), {}
-            if head is not None:
-                found = Source(head.commit, branch=head.branch, dirty=head.dirty, state=head.state)
-        remote = _remote_url(self._git_config, found.branch)
-        hits: list[str] = []
-        if remote:
-            remote, hits = redact.redact_url(remote, self._config.redact_allow)
-        found = found._replace(remote=remote)
-        facts = {
-            "base": found.base,
-            "branch": found.branch,
-            "commit": found.commit,
-            "dirty": found.dirty,
-            "remote": found.remote,
-            "state": found.state,
-            "tree": found.tree,
-        }
-        hidden = tuple(f"remote: {hit}" for hit in hits)
-        return _Code(facts, found, overlay, tuple(warnings), fingerprint, hidden)
-
-    def _snapshot(self, git: Git, head: Head) -> Snapshot:
-        import tempfile
-
-        from gittrack.store import source as source_room
-
-        def withhold(path: str, data: bytes) -> str | None:
-            return redact.file_reason(
-                path, data, withhold=self._config.source_withhold, allow=self._config.redact_allow
-            )
-
-        with tempfile.TemporaryDirectory(prefix="gittrack-") as scratch:
-            return source_room.snapshot(
-                git,
-                head,
-                scratch,
-                untracked=self._config.source_untracked,
-                max_bytes=self._config.source_max_bytes,
-                withhold=withhold,
-            )
-
-    def _source_records(
-        self, log: journal.RunJournal, code: _Code, op: str = "S"
-    ) -> list[tuple[str, object]]:
-        lines = encode_source(code.source)
-        if not lines:
-            return []
-        overlay = []
-        for path, data in code.overlay.items():
-            staged = log.stage(data, len(data))
-            assert staged is not None
-            overlay.append([path, staged[0]])
-        return [(op, {"lines": lines, "overlay": overlay})]
-
-    def _fingerprint(self) -> tuple[Any, ...]:
-        """Changes when HEAD, the staging area or a loaded file of the worktree does."""
-        git = self._code_git
-        if git is None or git.worktree is None:
-            return ()
-        paths = [os.path.join(git.git_dir, "HEAD"), os.path.join(git.git_dir, "index")]
-        paths += _loaded_files(git.worktree)
-        return tuple(_stat(path) for path in paths)
-
-    def _add_disk(self, log: journal.RunJournal, notes: dict[str, Any]) -> None:
-        """The files have changed since this process read them: record both."""
-        code = self._read_code()
-        if code.source.tree == (self._code.source.tree if self._code else None):
-            # Only touched; remember the new look of the same bytes.
-            if self._code is not None:
-                self._code = self._code._replace(fingerprint=code.fingerprint)
-            return
-        lines = {
-            **encode_source(code.source),
-            "commit": code.source.commit,
-            "tree": code.source.tree,
-        }
-        overlay = []
-        for path, data in code.overlay.items():
-            staged = log.stage(data, len(data))
-            assert staged is not None
-            overlay.append([path, staged[0]])
-        log.append("D", {"lines": lines, "overlay": overlay})
-        text = (
-            "the code on disk changed after this process had started; disk.yaml has the new state"
-        )
-        notes[_warning_key(text)] = text
 
     # -- end -----------------------------------------------------------------------------
 
     def end(self, began: Began, status: str, exit_code: int | None) -> None:
-        """End a run; it is sealed within a second, or at exit."""
-        end_ms = time.time_ns() // 1_000_000
-        notes: dict[str, Any] = {"end": codec.format_time(end_ms), "status": status}
+        """End a run; it is sealed within a second, or at exit.
+
+        Of a run that somebody else ends, only this writer's part ends.
+        """
+        log = began.journal
+        if not self._around.wait(began.run_id):
+            text = "source or environment were not recorded: reading them took too long"
+            log.stamp({warning_key(text): text})
+        if self._output is not None and self._output.is_here:
+            self._output.end(log.path)
+        notes: dict[str, Any] = {
+            "end": codec.format_time(time.time_ns() // 1_000_000),
+            "status": status,
+        }
         if exit_code is not None:
             notes["exit"] = exit_code
-        began.journal.stamp(notes)
-        began.journal.append("E", notes)
-        began.journal.close()
+        if not began.joined:
+            log.stamp(notes)
+        log.append("E", notes)
+        log.settle()
         with self._wake:
-            self._ended.append((began.journal, not began.resumed))
+            self._ended.append(began)
             self._wake.notify()
+
+    def _finish(self, began: Began) -> None:
+        """Wait for what was printed, note what became of it, and close the journal."""
+        log = began.journal
+        ended = None if self._output is None else self._output.wait(log.path)
+        if ended is not None:
+            notes: dict[str, Any] = {}
+            if ended.error:
+                text = f"output is not recorded whole: {ended.error}"
+                notes[warning_key(text)] = text
+            for label, count in ended.redacted.items():
+                times = "once" if count == 1 else f"{count} times"
+                notes[f"{REDACTED_PREFIX}output: {label}"] = times
+            if notes:
+                log.stamp(notes)
+        log.close()
 
     def flush(self) -> None:
         """Seal what has ended, now.
@@ -332,29 +330,84 @@ class Recorder:
         with self._sealing:
             with self._wake:
                 ended, self._ended = self._ended, []
+            for began in ended:
+                self._finish(began)
             if not ended or not self._seals or self._git is None:
                 return
-            runs = []
-            states: list[journal.State] = []
-            for log, new in ended:
-                found = journal.read_run(self._dir, log.run_id)
-                mine = [state for state in found if state.writer == log.writer]
-                for state in mine:
-                    journal.parse(state, log.unwritten())
-                if mine:
-                    runs.append(Sealing(log.run_id, mine, new))
-                    states.extend(mine)
-            who = process.identity(self._git_config, os.environ)
-            fsync = self._config.seal_fsync
+            dead: list[journal.Judgement] = []
             try:
-                seal(self._git, runs, Person(who.name, who.email), fsync=fsync, now=time.time)
+                self._seal(self._git, ended, dead)
             except BaseException:
                 with self._wake:
                     self._ended = ended + self._ended
                 raise
+            finally:
+                for judgement in dead:
+                    judgement.release()
+
+    def _seal(self, git: Git, ended: list[Began], dead: list[journal.Judgement]) -> None:
+        runs: dict[str, Sealing] = {}
+        unwritten = {began.journal.path: began.journal.unwritten() for began in ended}
+        for run_id in dict.fromkeys(began.run_id for began in ended):
+            mine = {b.journal.writer: b for b in ended if b.run_id == run_id}
+            states = self._ripe(journal.read_run(self._dir, run_id), mine, dead)
             for state in states:
+                journal.parse(state, unwritten.get(os.path.join(state.folder, state.writer), b""))
+            if states:
+                new = any(not began.resumed for began in mine.values())
+                runs[run_id] = Sealing(run_id, states, new)
+        if not runs:
+            return
+        who = process.identity(self._git_config, os.environ)
+        person = Person(who.name, who.email)
+        seal(git, list(runs.values()), person, fsync=self._config.seal_fsync, now=time.time)
+        for run in runs.values():
+            for state in run.states:
                 journal.remove(state)
-            join_small_packs(self._git, self._config.store_max_packs)
+        join_small_packs(git, self._config.store_max_packs)
+
+    def _ripe(
+        self,
+        states: list[journal.State],
+        mine: Mapping[str, Began],
+        dead: list[journal.Judgement],
+    ) -> list[journal.State]:
+        """The journals of a run that may go into the store now.
+
+        Those of this process's ended writers, and of others what they had added until then. What
+        was added to a run that goes on waits for its end: without its first writer's facts the
+        store would hold a damaged run.
+        """
+        if all(began.joined for began in mine.values()) and any(
+            state.facts and state.writer not in mine for state in states
+        ):
+            return []
+        is_over = any(began for began in mine.values() if not began.joined)
+        ripe = []
+        for state in states:
+            is_mine = state.writer in mine
+            if is_mine or (state.is_open and is_over) or (state.joins and state.end):
+                ripe.append(state)
+            elif state.joins and not self._is_own(state):
+                judgement = self._judge(state.owner)
+                if judgement.state == journal.DEAD:
+                    dead.append(judgement)
+                    mark_killed(state)
+                    ripe.append(state)
+        return ripe
+
+    def _is_own(self, state: journal.State) -> bool:
+        return state.owner == self._owner().writer
+
+    def _judge(self, writer: str) -> journal.Judgement:
+        return journal.judge(
+            self._dir,
+            writer,
+            boot=process.boot_id(),
+            lost_after_s=self._config.journal_lost_after_s,
+            keep_s=self._config.journal_keep_days * 86400,
+            force=False,
+        )
 
     def close(self) -> None:
         """Seal what has ended and stop; for the end of the process."""
@@ -367,12 +420,13 @@ class Recorder:
         try:
             self.flush()
         except (GittrackError, OSError) as error:
-            self._warn(
-                f"ended runs were not committed yet: {_short(error)}; next: gittrack recover"
-            )
+            self._warn(f"ended runs were not committed yet: {short(error)}; next: gittrack recover")
         else:
             if not any(journal.list_runs(self._dir)):
                 journal.disown(self._dir)
+        if self._output is not None:
+            self._output.stop()
+            self._output = None
         if self._git is not None:
             self._git.close()
 
@@ -405,7 +459,7 @@ class Recorder:
             except (GittrackError, OSError) as error:
                 # The journals are safe; the next round, the exit or `gittrack recover` seals.
                 if not warned:
-                    self._warn(f"ended runs were not committed yet: {_short(error)}")
+                    self._warn(f"ended runs were not committed yet: {short(error)}")
                     warned = True
                 with self._wake:
                     self._wake.wait_for(lambda: self._closing, max(delay_s, 5.0))
@@ -416,41 +470,22 @@ class Recorder:
         self._sealing = threading.RLock()
         self._thread = None
         self._ended = []
+        self._around.after_fork()
 
 
-def _remote_url(git_config: Mapping[str, list[str]], branch: str | None) -> str | None:
-    remote = "origin"
-    if branch and (named := git_config.get(f"branch.{branch}.remote")):
-        remote = named[-1]
-    urls = git_config.get(f"remote.{remote}.url")
-    return urls[0] if urls else None
+def mark_killed(state: journal.State) -> None:
+    """The end that a writer could not write: killed, when it last wrote.
+
+    Of a run that somebody else ends, only this writer's part ended so.
+    """
+    last_ms = state.last_written_ms()
+    end = codec.format_time(last_ms)
+    state.end = {"status": KILLED, "end": end}
+    if not state.joins:
+        t = max([last_ms, *(stamp.t + 1 for stamp in state.notes.values())])
+        state.notes["status"] = Stamp(KILLED, t, state.writer)
+        state.notes["end"] = Stamp(end, t, state.writer)
 
 
-def _loaded_files(worktree: str) -> list[str]:
-    prefix = worktree.rstrip(os.sep) + os.sep
-    files = []
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if isinstance(path, str) and path.startswith(prefix) and "site-packages" not in path:
-            files.append(path)
-    return sorted(files)
-
-
-def _stat(path: str) -> tuple[str, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return path, found.st_mtime_ns, found.st_size
-
-
-def _short(error: BaseException) -> str:
-    if isinstance(error, GittrackError):
-        return f"{error.message} ({error.why})" if error.why else error.message
-    return str(error)
-
-
-def _warning_key(text: str) -> str:
-    from gittrack.core.record import warning_key
-
-    return warning_key(text)
+def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if value not in (None, "", [])}

@@ -3,15 +3,15 @@ had already said of themselves."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gittrack import journal
 from gittrack.config import Config
-from gittrack.core import codec, names
-from gittrack.core.model import KILLED, Stamp
+from gittrack.core import names
+from gittrack.core.model import KILLED
+from gittrack.repo.recorder import mark_killed
 from gittrack.repo.seal import Sealing, seal
 from gittrack.store.git import Git
 from gittrack.store.packs import join_small_packs
@@ -66,7 +66,10 @@ def recover(
         for run_id in journal.list_runs(journal_dir):
             if not names.is_run_id(run_id):
                 continue
-            for state in journal.read_run(journal_dir, run_id):
+            states = journal.read_run(journal_dir, run_id)
+            if is_held(states, config.journal_keep_days, now()) and not force:
+                continue
+            for state in states:
                 writer = state.owner
                 if writer not in dead and writer not in alive:
                     judgement = journal.judge(
@@ -105,6 +108,16 @@ def recover(
             judgement.release()
 
 
+def is_held(states: Sequence[journal.State], keep_days: int, now_s: float) -> bool:
+    """Whether a run goes on that belongs to no process, until somebody ends it."""
+    if not any(state.is_open for state in states):
+        return False
+    if any(state.end and not state.joins for state in states):
+        return False
+    latest_ms = max(state.last_written_ms() for state in states)
+    return now_s * 1000 - latest_ms < keep_days * 86_400_000
+
+
 def _without_orphans(taken: list[journal.State], unsealed: set[str]) -> list[journal.State]:
     """Leave what dead processes added to a run that is not in the store yet.
 
@@ -118,8 +131,8 @@ def _by_run(taken: list[journal.State]) -> dict[str, list[journal.State]]:
     """The journals of each run, with an end where their writer wrote none."""
     by_run: dict[str, list[journal.State]] = {}
     for state in taken:
-        if not state.end and not state.joins:
-            _mark_killed(state)
+        if not state.end:
+            mark_killed(state)
         by_run.setdefault(state.run_id, []).append(state)
     return by_run
 
@@ -143,16 +156,6 @@ def _seal(
         for state in states:
             journal.remove(state)
     join_small_packs(git, config.store_max_packs)
-
-
-def _mark_killed(state: journal.State) -> None:
-    """The end that the writer could not write: killed, when it last wrote."""
-    log = os.path.join(state.folder, f"{state.writer}.log")
-    last_ms = int(os.stat(log).st_mtime * 1000)
-    t = max([last_ms, *(stamp.t + 1 for stamp in state.notes.values())])
-    state.notes["status"] = Stamp(KILLED, t, state.writer)
-    state.notes["end"] = Stamp(codec.format_time(last_ms), t, state.writer)
-    state.end = {"status": KILLED, "end": codec.format_time(last_ms)}
 
 
 def _tidy(journal_dir: str, config: Config, boot: str, dead: dict[str, journal.Judgement]) -> None:

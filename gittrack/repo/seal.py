@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gittrack import journal
+from gittrack.capture import environment
 from gittrack.core import codec, join, names
 from gittrack.core.headline import headline
 from gittrack.core.model import DEFAULT_EXPERIMENT, Metric, MetricSummary, Stamp
@@ -133,8 +134,8 @@ class RunFiles:
         self.files: dict[str, bytes] = {}
         self.shared: dict[str, bytes] = {}
         self.summary: dict[str, MetricSummary] = {}
+        self.has_steps = any(state.is_step for state in states)
         notes: dict[str, Stamp] = {}
-        params: dict[str, Any] = {}
         artifacts: dict[str, Stamp] = {}
         staged: dict[str, bytes] = {}
         for state in states:
@@ -142,8 +143,8 @@ class RunFiles:
             for key, stamp in state.notes.items():
                 if key not in notes or (stamp.t, stamp.by) >= (notes[key].t, notes[key].by):
                     notes[key] = stamp
-            params.update(state.params)
-            self._add_points(state)
+            if state.params:
+                self._add_params(state.params)
             for path, item in state.artifacts.items():
                 data = _read(state.staged_path(item.file))
                 if data is None:
@@ -160,14 +161,24 @@ class RunFiles:
             if state.damaged:
                 text = f"{state.damaged} damaged lines of the journal could not be read"
                 notes[warning_key(text)] = Stamp(text, 1, state.writer)
+        self._add_points(states)
         self.name = str(notes["name"].v) if "name" in notes else ""
         self.artifact_data = staged
         if notes:
             self.files[layout.NOTES_FILE] = codec.encode_stamps(notes)
-        if params:
-            self.files[layout.PARAMS_FILE] = codec.encode_mapping(params)
         if artifacts:
             self.files[layout.ARTIFACTS_FILE] = codec.encode_stamps(artifacts)
+
+    def segments(self) -> Iterable[bytes]:
+        """The bytes of the segments."""
+        return (d for name, d in self.files.items() if name.startswith(f"{layout.METRICS_DIR}/"))
+
+    def _add_params(self, params: Mapping[str, Any]) -> None:
+        """Two processes may give one key two values: then the run has a conflict, as in a join."""
+        names_ = (layout.PARAMS_FILE, "conflicts.set.yaml")
+        before = {name: self.files[name] for name in names_ if name in self.files}
+        new = {layout.PARAMS_FILE: codec.encode_mapping(params)}
+        self.files.update(join.join_entity(before, new) if before else new)
 
     def _add_facts(self, state: journal.State) -> None:
         experiment = state.header.get("experiment")
@@ -175,28 +186,48 @@ class RunFiles:
             self.files[layout.RUN_FILE] = codec.encode_mapping(state.facts)
         if isinstance(experiment, list):
             self.shared.update(experiment_files(*experiment))
-        if state.header.get("writer_facts"):
+        if state.writer_facts:
             path = f"{layout.WRITERS_DIR}/{state.writer}"
-            self.files[f"{path}.yaml"] = codec.encode_mapping(state.header["writer_facts"])
+            self.files[f"{path}.yaml"] = codec.encode_mapping(state.writer_facts)
             if state.end:
                 self.files[f"{path}.end.yaml"] = codec.encode_mapping(state.end)
+        for facts in (state.facts, state.writer_facts):
+            digest = facts.get("env")
+            if isinstance(digest, str) and names.is_digest(digest):
+                folder = os.path.join(os.path.dirname(state.folder), journal.ENVIRONMENTS)
+                for name, data in environment.load(folder, digest).items():
+                    self.shared[layout.environment_file(name)] = data
+        output = state.output()
+        if output:
+            self.files[f"{layout.LOGS_DIR}/{codec.piece_name(state.writer, output)}"] = output
         for name, source in ((layout.SOURCE_FILE, state.source), (layout.DISK_FILE, state.disk)):
             if not source:
                 continue
             self.files[name] = codec.encode_mapping(source["lines"])
             for path, file in source["overlay"]:
-                data = _read(state.staged_path(file))
-                if data is not None:
+                changed = _read(state.staged_path(file))
+                if changed is not None:
                     folder = layout.overlay_dir(source["lines"]["overlay"])
-                    self.shared[f"{folder}/{names.encode_path(path)}"] = data
+                    self.shared[f"{folder}/{names.encode_path(path)}"] = changed
 
-    def _add_points(self, state: journal.State) -> None:
-        if not any(state.points.values()):
-            return
-        points = state.by_key()
-        data = codec.encode_gathered(points)
-        self.files[f"{layout.METRICS_DIR}/{codec.segment_name(state.writer, data)}"] = data
-        self.summary = codec.merge_summaries(self.summary, codec.summarise_points(points))
+    def _add_points(self, states: Sequence[journal.State]) -> None:
+        """A segment for every process; the steps of a script share one."""
+        steps: dict[str, list[tuple[int, int, str]]] = {}
+        written: list[tuple[str, dict[str, list[tuple[int, int, str]]]]] = []
+        for state in states:
+            if not state.is_step:
+                written.append((state.writer, state.by_key()))
+                continue
+            for key, rows in state.by_key().items():
+                steps.setdefault(key, []).extend(rows)
+        if steps:
+            written.append((next(s.writer for s in states if s.is_step), steps))
+        for writer, points in written:
+            if not points:
+                continue
+            data = codec.encode_gathered(points)
+            self.files[f"{layout.METRICS_DIR}/{codec.segment_name(writer, data)}"] = data
+            self.summary = codec.merge_summaries(self.summary, codec.summarise_points(points))
 
 
 def _join_run(
@@ -220,7 +251,10 @@ def _join_run(
         both = dict(mine.files)
     mine_segments = {n.split("/", 1)[1] for n in both if n.startswith(f"{layout.METRICS_DIR}/")}
     summary = mine.summary
-    if segments - mine_segments:
+    if segments and mine.has_steps:
+        # A crash in the middle of a seal may have left some of these steps in another segment.
+        summary = fold_segments(git, tip, folder, segments, list(mine.segments()))
+    elif segments - mine_segments:
         summary = codec.merge_summaries(_old_summary(git, tip, folder, old, segments), summary)
     if segments | mine_segments:
         of = sorted(segments | mine_segments)
@@ -279,11 +313,13 @@ def _old_summary(
 
 
 def fold_segments(
-    git: Git, tip: str | None, folder: str, segments: Iterable[str]
+    git: Git, tip: str | None, folder: str, segments: Iterable[str], more: Iterable[bytes] = ()
 ) -> dict[str, MetricSummary]:
-    """What the points of a run come to, read from its segments."""
+    """What the points of a run come to, read from its segments, and from `more` of them."""
     specs = [f"{tip}:{folder}/{layout.METRICS_DIR}/{name}" for name in sorted(segments)]
     points: set[Metric] = set()
+    for data in more:
+        points.update(codec.decode_points(data))
     for item in git.cat_file().read_many(specs):
         if item is not None:
             points.update(codec.decode_points(item.data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gittrack import journal
@@ -23,6 +24,7 @@ from gittrack.core.model import (
 from gittrack.core.record import Record, join_records, to_run
 from gittrack.errors import CorruptStoreError
 from gittrack.repo import stored
+from gittrack.repo.recover import is_held
 from gittrack.repo.seal import check_readable
 from gittrack.store import layout
 from gittrack.store.git import Git
@@ -192,6 +194,10 @@ class View:
         judged: dict[tuple[str, str], str],
     ) -> str | None:
         status: str | None = None
+        if any(state.is_open for state in states):
+            if any(state.end and not state.joins for state in states):
+                return None
+            return RUNNING if is_held(states, self._config.journal_keep_days, time()) else LOST
         for state in states:
             if state.end or state.joins:
                 continue

@@ -72,6 +72,10 @@ class Git:
         self._explicit = paths.explicit
         self._cat_file: CatFile | None = None
 
+    def another(self) -> Git:
+        """The same repository, with a helper process of its own: for another thread."""
+        return Git(RepoPaths(self.git_dir, self.common_dir, self.worktree, self._explicit))
+
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment that every call gets."""
         env = {key: value for key, value in os.environ.items() if key not in _LOCAL_ENV}

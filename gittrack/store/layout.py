@@ -55,9 +55,9 @@ def overlay_dir(overlay_id: str) -> str:
     return f"source/{overlay_id[:2]}/{overlay_id}"
 
 
-def environment_file(digest: str) -> str:
-    """The path of an environment lock; shared by all runs that had the same one."""
-    return f"env/{digest[:2]}/{digest}.yaml"
+def environment_file(name: str) -> str:
+    """The path of an environment's lock (`<digest>.yaml`), or of a tool's lock file in it."""
+    return f"env/{name[:2]}/{name}"
 
 
 def split_remote_ref(ref: str) -> tuple[str, str | None]:

@@ -65,6 +65,11 @@ class ActiveRun:
         return self._began.name
 
     @property
+    def joined(self) -> bool:
+        """Whether another process ends the run."""
+        return self._began.joined or os.getpid() != self._pid
+
+    @property
     def status(self) -> str:
         """`running`, or how it ended."""
         return self._status

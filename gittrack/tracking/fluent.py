@@ -8,6 +8,7 @@ signal, ends every run that is still active.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -44,7 +45,16 @@ class _Session:
         self.active: list[ActiveRun] = []
         self.outcome: tuple[str, int | None] = (FINISHED, None)
         self.hooked = False
+        self.interrupted = False
+        #: The run that the first start of this process joins, and whether that has happened.
+        self.joins: str | None = None
+        self.joined = False
+        #: In a forked child: the run of the parent that it goes on logging to.
+        self.inherited: ActiveRun | None = None
 
+
+#: The innermost run of a process, and that process: what workers that it spawns join.
+_SPAWNED = "_GITTRACK_SPAWNED"
 
 _stacks = _Stacks()
 _session = _Session()
@@ -137,7 +147,9 @@ def start_run(
 
     Args:
         run_name: without it the run gets a readable one.
-        run_id: id, or its hex part, of a run to go on with.
+        run_id: id, or its hex part, of a run to go on with. Where GITTRACK_RUN_ID is set, the
+            first start of a process joins that run and never ends it; runs that it starts
+            later are that run's children.
         experiment: without it the one of `set_experiment`, GITTRACK_EXPERIMENT or `default`.
         nested: allow it inside an active run, which becomes its parent.
         tags: set at once.
@@ -150,12 +162,17 @@ def start_run(
         JournalError: the disk cannot be written.
     """
     stack = _stacks.runs
-    if stack and not nested:
+    inherited = _session.inherited
+    if stack and not nested and not (len(stack) == 1 and stack[0] is inherited):
         raise UsageError(
             f"run '{stack[-1].name}' is still active",
             why="a run is started inside another one only on purpose",
             next="gittrack.end_run() first, or start_run(nested=True)",
         )
+    if inherited is not None and run_id is None and not _session.joined:
+        # A forked worker's first start is its parent's run, as with GITTRACK_RUN_ID.
+        _session.joined = True
+        return inherited
     repo = _repo()
     notes: dict[str, Any] = {}
     if description is not None:
@@ -163,18 +180,45 @@ def start_run(
     if tags:
         notes.update(tag_notes(tags, repo.config))
     _hook_exit()
-    if run_id is not None:
+    shared = _shared_run()
+    name = experiment or _session.experiment
+    if shared is not None and (run_id == shared or (run_id is None and not _session.joined)):
+        began = repo.join_run(shared, name=run_name, experiment=name, notes=notes)
+        _session.joined, _session.joins = True, began.run_id
+    elif run_id is not None:
         began = repo.resume_run(run_id, name=run_name, notes=notes)
     else:
-        name = experiment or _session.experiment or repo.config.experiment
+        parent = stack[-1].id if stack else _session.joins
         began = repo.begin_run(
-            run_name or "", name, parent=stack[-1].id if stack else None, notes=notes
+            run_name or "", name or repo.config.experiment, parent=parent, notes=notes
         )
     run = ActiveRun(began, repo.recorder(), repo.config)
     stack.append(run)
     with _session.lock:
         _session.active.append(run)
+    _tell_workers()
     return run
+
+
+def _shared_run() -> str | None:
+    """The run that this process was told to join: by its environment, or by who spawned it."""
+    named = os.environ.get("GITTRACK_RUN_ID")
+    if named:
+        return named
+    # A worker that multiprocessing has spawned knows nothing but its environment.
+    run_id, _, pid = os.environ.get(_SPAWNED, "").partition(" ")
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    parent = multiprocessing.parent_process() if multiprocessing is not None else None
+    return run_id if parent is not None and str(parent.pid) == pid else None
+
+
+def _tell_workers() -> None:
+    """Leave the innermost run where spawned workers of this process find it."""
+    active = _session.active
+    if active:
+        os.environ[_SPAWNED] = f"{active[-1].id} {os.getpid()}"
+    else:
+        os.environ.pop(_SPAWNED, None)
 
 
 def end_run(status: str = "FINISHED") -> None:
@@ -201,6 +245,8 @@ def leave(run: ActiveRun, status: str, exit_code: int | None) -> None:
         if run in _session.active:
             _session.active.remove(run)
     run.end(status, exit_code)
+    if _session.inherited is None:
+        _tell_workers()
 
 
 def _current() -> ActiveRun:
@@ -342,6 +388,7 @@ def _hook_excepthook() -> None:
         kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
         _session.outcome = outcome(error)
+        _session.interrupted = isinstance(error, KeyboardInterrupt)
         before(kind, error, trace)
 
     sys.excepthook = excepthook
@@ -406,6 +453,25 @@ def _at_exit() -> None:
             from gittrack.repo import warn
 
             warn(f"not everything was committed: {error}; next: gittrack recover")
+    if _session.interrupted:
+        _die_of_interrupt()
+
+
+def _die_of_interrupt() -> None:
+    """End as Python does after Ctrl-C, by the signal itself, so that the shell knows.
+
+    Python forgets that it must as soon as anything calls `eval` on its way out, as the making
+    of a named tuple does.
+    """
+    import signal
+
+    atexit.unregister(_at_exit)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _after_fork() -> None:
@@ -418,6 +484,8 @@ def _after_fork() -> None:
         run.continue_in_fork()
     if not _stacks.runs and old.active:
         _stacks.runs.append(old.active[-1])
+    _session.joins = _stacks.runs[-1].id if _stacks.runs else old.joins
+    _session.inherited = _stacks.runs[-1] if _stacks.runs else None
 
 
 os.register_at_fork(after_in_child=_after_fork)

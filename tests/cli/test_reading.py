@@ -281,7 +281,7 @@ def test_output_and_environment_are_read_from_where_the_format_has_them(store: P
         facts = codec.decode_mapping(store.read_blob(f"{layout.STORE_REF}:{folder}/run.yaml"))
         files[f"{folder}/run.yaml"] = codec.encode_mapping(facts | {"env": digest})
         environment = {"python": "3.11.9", "packages": {"torch": torch, "numpy": "2.0"}}
-        files[layout.environment_file(digest)] = codec.encode_mapping(environment)
+        files[layout.environment_file(f"{digest}.yaml")] = codec.encode_mapping(environment)
         files[f"{folder}/inputs.set.yaml"] = codec.encode_mapping({"train": f"rows {number}"})
     files[f"{layout.run_dir(run_id(0))}/logs/w0-{'c' * 12}.txt"] = b"epoch 1\nepoch 2\n"
     tip = read_ref(git, layout.STORE_REF)
