@@ -169,6 +169,10 @@ def test_every_example_of_a_command_runs(name: str, tutored: Path, tmp_path: Pat
         "restore": "gittrack rename @ brave-otter && gittrack delete brave-otter",
         "recover": "mkdir -p ../job-17/journal",
         "delete": "gittrack rename @ brave-otter",
+        **dict.fromkeys(
+            ("param", "metric", "artifact", "finish"),
+            "export GITTRACK_RUN_ID=$(gittrack start); true",
+        ),
     }.get(name, "true")
     shown = cli.command_parser(name).epilog or ""
     line = shown.partition("\n")[2].strip()

@@ -68,7 +68,7 @@ _SHAPES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )  # fmt: skip
 
 _LONG = r"[A-Za-z0-9]{20}"
-_WORD = r"(?<![A-Za-z0-9+/=_\-.@])[A-Za-z0-9+/_\-]{20,300}={0,2}(?![A-Za-z0-9+/=_\-@])"
+_WORD = r"(?<![A-Za-z0-9+/_\-.@])[A-Za-z0-9+/_\-]{20,300}={0,2}(?![A-Za-z0-9+/=_\-@])"
 #: What stands before a digest, an embedded picture or a public key.
 _DIGEST_BEFORE = (
     r"(?i)(?:\bsha-?\d+|\bmd5|blake\w*|digest|hash|checksum|integrity|etag|fingerprint|commit|"
@@ -228,18 +228,18 @@ def _is_random(word: str) -> bool:
     """Whether a word has the look of base62 or base64 that a machine drew.
 
     Its longest part without separators is judged: drawn characters change between lower case,
-    upper case and digits at 62 % of the places, identifiers in CamelCase at about 30 %.
+    upper case and digits at 62 % of the places, identifiers in CamelCase at about 30 %. Of drawn
+    words of 24 characters 95 % are found, of 40 99 %; of 102,000 long words in Python packages 191.
     """
     part = max(re.split(r"[^A-Za-z0-9]+", word), key=len)
     size = len(part)
     if not 20 <= size <= 200 or part.startswith("AAAA"):  # AAAA begins public keys of ssh
         return False
     kinds = ["d" if c.isdigit() else "u" if c.isupper() else "l" for c in part]
-    if kinds.count("d") < 2 or len(set(kinds)) < 3:
+    if len(set(kinds)) < 3:
         return False
     changes = sum(a != b for a, b in pairwise(kinds)) / (size - 1)
-    is_mixed = changes >= (0.4 if size < 32 else 0.45)
-    return is_mixed and _entropy(part) >= min(4.3, 0.84 * log2(size))
+    return changes >= 0.4 and _entropy(part) >= min(4.3, 0.84 * log2(size))
 
 
 def _entropy(text: str) -> float:
@@ -289,6 +289,10 @@ def redact_argv(argv: Sequence[str], allow: Sequence[str] = ()) -> tuple[list[st
                 found.append(name)
                 continue
         text, hits = redact_url(arg, allow)
+        if re.search(r"\s", text):
+            # A script or a document on the command line, as of `sh -c` and `python -c`.
+            text, more = redact_line(text, allow)
+            hits += more
         safe.append(text)
         found.extend(hits)
     return safe, found

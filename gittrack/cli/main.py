@@ -33,6 +33,14 @@ COMMANDS = {
     "rename": "call a run otherwise",
     "delete": "hide runs; nothing is lost",
     "restore": "bring deleted runs back",
+    "run": "record any program",
+    "start": "begin a run that a script records step by step",
+    "param": "record params of such a run",
+    "metric": "record points of such a run, or a stream of them",
+    "artifact": "keep files with such a run",
+    "finish": "end such a run",
+    "env": "show or compare the environments of runs",
+    "scan": "look for secrets in what is not pushed yet",
     "status": "show what runs, what was lost, what is not shared",
     "checkout": "lay out exactly what ran in a new folder",
     "config": "list settings and where they come from",
@@ -45,7 +53,7 @@ COMMANDS = {
 PAGED = ("log", "show", "diff", "compare", "history", "config")
 
 #: Options whose value may begin with a dash: `--sort -metrics.acc`.
-_DASHED = ("--sort", "--where")
+_DASHED = ("--sort", "--where", "--step")
 COLORS = ("auto", "always", "never")
 #: What the completion scripts call; not listed among the commands.
 COMPLETE = "__complete"
@@ -152,8 +160,14 @@ def _run(argv: list[str], out: Output) -> int:
     if _asks_for_help(rest):
         parser.print_help()
         return EXIT_OK
+    passed: list[str] | None = None
+    if getattr(command, "PASSES_ON", False) and "--" in rest:
+        at = rest.index("--")
+        rest, passed = rest[:at], rest[at + 1 :]
     # Options may stand anywhere, as in git: `tag RUN --delete old new=text`.
     parsed = parser.parse_intermixed_args(join_dashed(rest))
+    if getattr(command, "PASSES_ON", False):
+        parsed.passed = passed
     if parsed.color:
         out.set_color(parsed.color)
     for folder in args.folders:

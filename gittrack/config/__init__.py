@@ -36,6 +36,9 @@ class Config(NamedTuple):
     params_max_bytes: int
     metrics_maximize: tuple[str, ...]
     metrics_minimize: tuple[str, ...]
+    run_params: tuple[str, ...]
+    run_metrics: tuple[str, ...]
+    run_history: tuple[str, ...]
     seal_delay_s: float
     seal_fsync: bool
     journal_heartbeat_s: float

@@ -173,6 +173,27 @@ SETTINGS = (
         "`@{best:KEY}` or a diff takes your metric for neutral, or the wrong way round",
     ),
     Setting(
+        "run.params",
+        "globs",
+        ("params.yaml",),
+        "Files whose values `gittrack run` takes as params when the program changed them.",
+        "a program leaves its parameters elsewhere, such as outputs/*/config.yaml",
+    ),
+    Setting(
+        "run.metrics",
+        "globs",
+        ("metrics.json",),
+        "Files whose numbers `gittrack run` takes as metrics when the program changed them.",
+        "a program leaves its results elsewhere, such as results/*.json",
+    ),
+    Setting(
+        "run.history",
+        "globs",
+        ("history.csv",),
+        "Tables whose columns `gittrack run` takes as series when the program changed them.",
+        "a program leaves its curves elsewhere, such as logs/*.csv",
+    ),
+    Setting(
         "seal.delay_s",
         "seconds",
         0.5,

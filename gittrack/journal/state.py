@@ -36,6 +36,7 @@ class State:
         "facts",
         "folder",
         "header",
+        "inputs",
         "keys",
         "notes",
         "params",
@@ -56,6 +57,7 @@ class State:
         self.source: dict[str, Any] = {}
         self.disk: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
+        self.inputs: dict[str, Any] = {}
         self.notes: dict[str, Stamp] = {}
         self.artifacts: dict[str, Staged] = {}
         self.end: dict[str, Any] = {}
@@ -210,6 +212,7 @@ def _parse_record(state: State, line: str) -> None:
             "S ": state.source,
             "D ": state.disk,
             "P ": state.params,
+            "I ": state.inputs,
             "E ": state.end,
         }[op].update(record)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gittrack.capture import process
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gittrack.repo.experiments import ExperimentSummary
     from gittrack.repo.history import HistoryEntry
     from gittrack.repo.naming import Namer
+    from gittrack.repo.scan import ScanReport
     from gittrack.repo.select import Selection
     from gittrack.repo.sources import Sources
     from gittrack.repo.status import Status
@@ -242,6 +243,20 @@ class Repo(Changing):
             changed[warning_key(text)] = text
         shown = str(changed.get("name", older.name))
         return self.recorder().join(older, changed, name=shown, is_step=is_step)
+
+    def finish_run(self, run_id: str) -> Began:
+        """Take hold of a run that `gittrack start` began, to end it.
+
+        Raises:
+            RunNotFoundError: there is no such run.
+            UsageError: a process ends it, or it has ended.
+        """
+        from gittrack.repo.joining import check_open, read_older
+
+        live = read_older(self.journal_dir, run_id)
+        older = live[0] if live is not None else self._older(run_id)
+        check_open(self.journal_dir, older)
+        return self.recorder().resume(older, {}, name=older.name, is_step=True)
 
     def _older(self, run_id: str) -> Older:
         run = self.get_run(run_id)
@@ -460,9 +475,32 @@ class Repo(Changing):
         """The environment that the run had, flat; empty if none was recorded."""
         return self._reader(run).surroundings().environment
 
+    def get_data(self, run: Run) -> Mapping[str, Any]:
+        """The data that went in and came out, by name: digest and size."""
+        return self._reader(run).surroundings().data
+
     def get_output(self, run: Run) -> bytes:
         """What the run printed, as far as it was recorded."""
         return self._reader(run).output()
+
+    def follow_output(self, run: Run) -> Iterator[tuple[str, bytes]]:
+        """Pieces of what the run prints, each with its writer, as they come, until it ends."""
+        from gittrack.repo.follow import follow
+
+        def sealed() -> list[tuple[str, bytes]]:
+            with Repo.find(self.root, self._environ) as now:
+                return now._reader(now.get_run(run.id)).pieces()
+
+        return follow(self._folders(), run.id, sealed)
+
+    def scan(self) -> ScanReport:
+        """Look for secrets in what no remote has yet, and in the runs that go on."""
+        from gittrack.repo.scan import scan
+
+        return scan(self._git, self._folders(), self.config.redact_allow)
+
+    def _folders(self) -> list[str]:
+        return list(dict.fromkeys((self._own_journal_dir(), self.journal_dir)))
 
     def has_commit(self, commit: str) -> bool:
         """Whether a commit is in this repository."""

@@ -166,6 +166,11 @@ class RunReader:
                 return codec.decode_mapping(item.data, where=path)
         return {}
 
+    def pieces(self) -> list[tuple[str, bytes]]:
+        """Every writer's output."""
+        names_ = [n for n in self.listing() if n.startswith(f"{layout.LOGS_DIR}/")]
+        return [(_writer_of(name), self.read(name)) for name in names_]
+
     def output(self) -> bytes:
         """What the run printed, as far as it was recorded, in the order its writers began.
 

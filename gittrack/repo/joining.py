@@ -5,6 +5,7 @@ from __future__ import annotations
 from gittrack import journal
 from gittrack.core import codec, names
 from gittrack.core.model import DEFAULT_EXPERIMENT, short_id
+from gittrack.errors import UsageError
 from gittrack.repo.recorder import Older
 
 
@@ -54,3 +55,18 @@ def read_older(journal_dir: str, name: str) -> tuple[Older, bool] | None:
     # Named by another writer, such as a rank that joined earlier.
     named = "name" in notes and notes["name"].by != first.writer
     return older, bool(first.header.get("unnamed")) and not named
+
+
+def check_open(journal_dir: str, older: Older) -> None:
+    """See that a run goes on without a process, so that anybody may end it.
+
+    Raises:
+        UsageError: a process ends it, or it has ended.
+    """
+    if any(state.is_open for state in journal.read_run(journal_dir, older.run_id)):
+        return
+    raise UsageError(
+        f"run '{older.name}' is not one that `gittrack start` began",
+        why="the program that records it ends it, or has ended it already",
+        next="gittrack status",
+    )

@@ -155,9 +155,15 @@ class Recorder:
         self._go(began, captures=captures)
         return began
 
-    def resume(self, older: Older, notes: Mapping[str, Any], *, name: str) -> Began:
-        """Go on with a run that has ended; this process becomes a further writer of it."""
-        return self._go_on(older, notes, name=name, joins=False)
+    def resume(
+        self, older: Older, notes: Mapping[str, Any], *, name: str, is_step: bool = False
+    ) -> Began:
+        """Go on with a run that has ended; this process becomes a further writer of it.
+
+        Args:
+            is_step: a single step from the command line; it leaves no trace of its own.
+        """
+        return self._go_on(older, notes, name=name, joins=False, is_step=is_step)
 
     def join(
         self, older: Older, notes: Mapping[str, Any], *, name: str, is_step: bool = False
@@ -280,15 +286,23 @@ class Recorder:
 
     # -- end -----------------------------------------------------------------------------
 
+    def leave_open(self, began: Began) -> None:
+        """Let go of a run that goes on without a process, once its start is written whole."""
+        self._await_around(began)
+        began.journal.close()
+
+    def _await_around(self, began: Began) -> None:
+        if not self._around.wait(began.run_id):
+            text = "source or environment were not recorded: reading them took too long"
+            began.journal.stamp({warning_key(text): text})
+
     def end(self, began: Began, status: str, exit_code: int | None) -> None:
         """End a run; it is sealed within a second, or at exit.
 
         Of a run that somebody else ends, only this writer's part ends.
         """
         log = began.journal
-        if not self._around.wait(began.run_id):
-            text = "source or environment were not recorded: reading them took too long"
-            log.stamp({warning_key(text): text})
+        self._await_around(began)
         if self._output is not None and self._output.is_here:
             self._output.end(log.path)
         notes: dict[str, Any] = {

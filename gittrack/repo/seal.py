@@ -28,7 +28,8 @@ _JOINED = (
     layout.ARTIFACTS_FILE,
     layout.SOURCE_FILE,
     layout.DISK_FILE,
-    "conflicts.set.yaml",
+    layout.INPUTS_FILE,
+    layout.CONFLICTS_FILE,
 )
 
 
@@ -130,7 +131,7 @@ def _check_format(git: Git, tip: str | None, key: str, verb: str) -> Mapping[str
 class RunFiles:
     """The files of one run as its journals alone give them."""
 
-    def __init__(self, states: Sequence[journal.State], object_format: str) -> None:
+    def __init__(self, states: Sequence[journal.State], object_format: str = "sha1") -> None:
         self.files: dict[str, bytes] = {}
         self.shared: dict[str, bytes] = {}
         self.summary: dict[str, MetricSummary] = {}
@@ -143,8 +144,8 @@ class RunFiles:
             for key, stamp in state.notes.items():
                 if key not in notes or (stamp.t, stamp.by) >= (notes[key].t, notes[key].by):
                     notes[key] = stamp
-            if state.params:
-                self._add_params(state.params)
+            self._add_set(layout.PARAMS_FILE, state.params)
+            self._add_set(layout.INPUTS_FILE, state.inputs)
             for path, item in state.artifacts.items():
                 data = _read(state.staged_path(item.file))
                 if data is None:
@@ -173,11 +174,13 @@ class RunFiles:
         """The bytes of the segments."""
         return (d for name, d in self.files.items() if name.startswith(f"{layout.METRICS_DIR}/"))
 
-    def _add_params(self, params: Mapping[str, Any]) -> None:
+    def _add_set(self, file: str, entries: Mapping[str, Any]) -> None:
         """Two processes may give one key two values: then the run has a conflict, as in a join."""
-        names_ = (layout.PARAMS_FILE, "conflicts.set.yaml")
+        if not entries:
+            return
+        names_ = (file, layout.CONFLICTS_FILE)
         before = {name: self.files[name] for name in names_ if name in self.files}
-        new = {layout.PARAMS_FILE: codec.encode_mapping(params)}
+        new = {file: codec.encode_mapping(entries)}
         self.files.update(join.join_entity(before, new) if before else new)
 
     def _add_facts(self, state: journal.State) -> None:

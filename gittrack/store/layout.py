@@ -25,6 +25,7 @@ LOGS_DIR = "logs"
 INPUTS_FILE = "inputs.set.yaml"
 OUTPUTS_FILE = "outputs.set.yaml"
 CONFLICTS_DIR = "conflicts"
+CONFLICTS_FILE = "conflicts.set.yaml"
 EXPERIMENT_FILE = "experiment.yaml"
 
 RUNS_DIR = "runs"

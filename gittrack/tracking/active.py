@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +183,20 @@ class ActiveRun:
         ]
         self._journal.append_points(values, step, timestamp, _check_metric)
 
+    def log_points(self, points: Iterable[tuple[str, float, int | None, int | None]]) -> None:
+        """Record many points, in one write.
+
+        Args:
+            points: key, value, step and ms since the epoch; None as in `log_metric`.
+        """
+        self._check_open("log_points")
+        self._journal.append_rows(points, _check_metric)
+
+    def add_input(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Record a dataset that goes in: its name, and its digest and size."""
+        self._check_open("add_input")
+        self._journal.append("I", {name: dict(facts)})
+
     def set_tag(self, key: str, value: Any) -> None:
         """Set a tag: text that may change."""
         self.set_tags({key: value})
@@ -280,11 +294,11 @@ class ActiveRun:
         left = self._config.artifacts_max_run_bytes - self._artifact_bytes
         try:
             if isinstance(source, str) and not os.path.isfile(source):
-                self._note(f"artifact {path} was not kept: it is not a regular file")
+                self.note(f"artifact {path} was not kept: it is not a regular file")
                 return
             staged = self._journal.stage(source, min(limit, left))
         except OSError as error:
-            self._note(f"artifact {path} was not kept: {error.strerror or error}")
+            self.note(f"artifact {path} was not kept: {error.strerror or error}")
             return
         if staged is None:
             what = (
@@ -293,7 +307,7 @@ class ActiveRun:
                 else f"would bring the run over {self._config.artifacts_max_run_bytes:,} bytes "
                 "(artifacts.max_run_bytes)"
             )
-            self._note(f"artifact {path} was not kept: it {what}")
+            self.note(f"artifact {path} was not kept: it {what}")
             return
         file, size = staged
         self._artifact_bytes += size
@@ -315,6 +329,10 @@ class ActiveRun:
         lost = len(self._journal.unwritten())
         if lost:
             warn(f"{lost} bytes of run {short_id(self.id)} are in memory only: the disk is full")
+
+    def leave_open(self) -> None:
+        """Let the run go on without this process; everything about its start is written."""
+        self._recorder.leave_open(self._began)
 
     def continue_in_fork(self) -> None:
         """In a forked child: log to the same run without touching the parent's file."""
@@ -347,7 +365,7 @@ class ActiveRun:
                 next=f"gittrack.start_run(run_id='{self.id}') goes on with it",
             )
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """One warning to the person, and a note on the run."""
         if text not in self._warned:
             self._warned.add(text)

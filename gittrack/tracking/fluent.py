@@ -14,10 +14,10 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from gittrack.core.model import FINISHED, KILLED, Metric
-from gittrack.errors import GittrackError, NotARepositoryError, UsageError
+from gittrack.errors import GittrackError, UsageError
 from gittrack.tracking.active import ActiveRun, check_status, outcome, tag_notes
 
 if TYPE_CHECKING:
@@ -103,17 +103,9 @@ def _place() -> tuple[Any, ...]:
 
 
 def _find() -> Repo:
-    from gittrack.repo import Repo
+    from gittrack.repo.detached import find_recording
 
-    try:
-        return Repo.find()
-    except NotARepositoryError:
-        journal_dir = os.environ.get("GITTRACK_JOURNAL")
-        if not journal_dir:
-            raise
-        from gittrack.repo.detached import Detached
-
-        return cast("Repo", Detached(journal_dir, os.environ))
+    return find_recording()
 
 
 def _repo() -> Repo:

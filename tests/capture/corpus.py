@@ -101,3 +101,60 @@ INNOCENT_TEXTS = [
     "password", "secret", "a secret is kept here", "passwords are hashed with bcrypt", "private keys are not stored",
     "BEGIN PUBLIC KEY", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ ada@host", "sig=3", "signature=abc",
 ]  # fmt: skip
+
+
+def drawn(size: int, count: int) -> list[str]:
+    """Keys of no known shape: what a machine draws of letters and digits."""
+    return [_random(size, ALNUM, 100_000 * size + seed) for seed in range(count)]
+
+
+#: What a program prints that must not be kept: (line, secret).
+SECRET_LINES = [
+    (f"api_key={_random(20, ALNUM, 1)}", _random(20, ALNUM, 1)),
+    ("DB_PASSWORD=hunter2hunter", "hunter2hunter"),
+    ("{'password': 'correct-horse-battery'}", "correct-horse-battery"),
+    ('"client_secret": "Zx81-abc-def"', "Zx81-abc-def"),
+    ("config: Namespace(lr=0.1, api_token='abc123def', n=3)", "abc123def"),
+    ("export WANDB_API_KEY=" + _random(40, HEX, 3), _random(40, HEX, 3)),
+    ("password: s3cr3tpass", "s3cr3tpass"),
+    ("connecting to redis://:pa55word@cache:6379/0", "pa55word"),
+    ("GET https://x.org/data?access_token=abcdef123&page=2 200", "abcdef123"),
+    ("Authorization: Basic " + "dXNlcjpwYXNz" + "d29yZDEyMw==", "dXNlcjpwYXNz" + "d29yZDEyMw=="),
+]
+
+#: What programs print all day, and must stay as it is.
+INNOCENT_LINES = [
+    "Epoch 3/10: 100%|##########| 938/938 [00:12<00:00, 75.13it/s, loss=0.123]",
+    "step 1000 loss 0.4521 lr 3.0e-04 tokens/s 12345.6",
+    "tokens: 1234567",
+    "total_tokens=512",
+    "Loading checkpoint shards: 100%|##########| 2/2 [00:05<00:00,  2.61s/it]",
+    "Some weights of BertForSequenceClassification were not initialized from bert-base-uncased",
+    "Setting `pad_token_id` to `eos_token_id`:50256 for open-end generation.",
+    "tokenizer=GPT2TokenizerFast(name_or_path='gpt2', vocab_size=50257)",
+    "/usr/lib/python3/dist-packages/torch/nn/modules/module.py:1532: UserWarning: x",
+    'File "/home/ada/train.py", line 12, in <module>',
+    "KeyError: 'token'",
+    "key = 12",
+    "commit 763950b7fad1692c8027b44b4c2801f53eaa7cf9 (HEAD -> main)",
+    "password: required",
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  model.pt",
+    "Downloading model-00001-of-00002.safetensors: 4.98G/4.98G",
+    "secret: none",
+    "token = None",
+    "Model(conv1): Conv2d(3, 64, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3), bias=False)",
+    "accuracy 0.9532 precision 0.9411 recall 0.9604 f1 0.9507",
+    "[rank0]: NCCL version 2.20.5+cuda12.4",
+    "tensor([[0.1234567890, 0.9876543210], [0.1122334455, 0.5544332211]], device='cuda:0')",
+    "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-8f6d9c1b-7f2e-4a0d-9f6c-3b2a1d0e9f8c)",
+    "wandb: Run data is saved locally in /home/ada/wandb/run-20261123_153012-a1b2c3d4",
+    "2026-11-23 15:30:12,123 INFO root: starting with seed=42 and passes=3",
+    "best_model_path=checkpoints/epoch=12-step=34567-val_loss=0.123.ckpt",
+    "max_tokens: 512",
+    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: train.py FAILED",
+    "AutoModelForSequenceClassificationWithCustomHeadAndLongName2 loaded",
+    "next_token: 'the'",
+    "key=value pairs of the config",
+    "primary_key: id",
+    "HTTP/1.1 200 OK 0x7ffd3859a048",
+]

@@ -6,16 +6,20 @@ import pytest
 
 from gittrack.capture import redact
 from tests.capture.corpus import (
+    INNOCENT_LINES,
     INNOCENT_NAMES,
     INNOCENT_TEXTS,
+    SECRET_LINES,
     SECRET_NAMES,
     SECRET_TEXTS,
+    drawn,
 )
 
 
 def test_the_corpus_is_large() -> None:
-    assert len(SECRET_TEXTS) + len(SECRET_NAMES) >= 150
-    assert len(INNOCENT_TEXTS) + len(INNOCENT_NAMES) >= 150
+    assert len({text for text, _ in SECRET_TEXTS + SECRET_LINES}) + len(SECRET_NAMES) >= 150
+    assert len({*INNOCENT_TEXTS, *INNOCENT_LINES}) >= 120
+    assert len({*INNOCENT_TEXTS, *INNOCENT_LINES, *INNOCENT_NAMES}) >= 180
 
 
 @pytest.mark.parametrize(("text", "secret"), SECRET_TEXTS)
@@ -33,8 +37,47 @@ def test_names_that_say_so(name: str) -> None:
     assert redact.redact_param(name, "hunter" + "22") == (redact.MARK, "its name says so")
 
 
+@pytest.mark.parametrize(
+    ("size", "most_missed"), [(24, 0.06), (32, 0.03), (40, 0.015), (64, 0.005)]
+)
+def test_words_as_random_as_keys_are_taken_out(size: int, most_missed: float) -> None:
+    """In output, in a param, on the command line; what has no shape is found by chance alone."""
+    missed = 0
+    words = drawn(size, 500)
+    for word in words:
+        safe = [
+            redact.redact_line(text)[0] for text in (f"got {word} back", f"x={word}", f"'{word}'")
+        ]
+        safe.append(str(redact.redact_param("note", word)[0]))
+        safe.append(redact.redact_argv(["train.py", "--note", word])[0][2])
+        missed += word in "".join(safe)
+    assert missed <= most_missed * len(words)
+
+
+@pytest.mark.parametrize(("line", "secret"), SECRET_LINES)
+def test_lines_that_programs_print(line: str, secret: str) -> None:
+    redactor = redact.LineRedactor()
+    (safe,), found = redactor.redact([line.encode()])
+    assert secret.encode() not in safe
+    assert redact.MARK.encode() in safe and found
+    assert redactor.redact([safe]) == ([safe], [])
+
+
+def test_a_private_key_is_hidden_from_first_line_to_last() -> None:
+    begin, end = "-----BEGIN EC PRIV" + "ATE KEY-----", "-----END EC PRIV" + "ATE KEY-----"
+    rows = [b"before", begin.encode(), b"abc", b"def", end.encode(), b"after"]
+    redactor = redact.LineRedactor()
+    safe = [redactor.redact([row])[0][0] for row in rows]
+    assert safe[0] == b"before" and safe[-1] == b"after"
+    assert not any(word in b"".join(safe) for word in (b"abc", b"def"))
+    public = [b"-----BEGIN CERTIFICATE-----", b"abc", b"-----END CERTIFICATE-----"]
+    assert redactor.redact(public) == (public, [])
+
+
 def test_at_most_two_in_a_hundred_innocents_are_touched() -> None:
     touched = [text for text in INNOCENT_TEXTS if redact.redact_url(text)[0] != text]
+    lines = [*INNOCENT_LINES, *INNOCENT_TEXTS]
+    touched += [text for text in lines if redact.redact_line(text)[0] != text]
     touched += [name for name in INNOCENT_NAMES if redact.redact_param(name, "some text")[1]]
     touched += [text for text in INNOCENT_TEXTS if redact.redact_argv(["x", text])[0][1] != text]
     assert touched == []

@@ -388,6 +388,9 @@ def test_every_command_has_help_with_an_example_that_parses(name: str) -> None:
     assert command.HELP.endswith(".") and command.EXAMPLE in parser.format_help()
     program, verb, *args = shlex.split(command.EXAMPLE, comments=True)
     assert (program, verb) == ("gittrack", name)
+    if getattr(command, "PASSES_ON", False):
+        args, passed = args[: args.index("--")], args[args.index("--") + 1 :]
+        assert passed
     parser.parse_intermixed_args(cli.join_dashed(args))
 
 

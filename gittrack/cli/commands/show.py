@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in PARTS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument("--stdout", action="store_true", help="what it printed, as it was recorded")
+    parser.add_argument(
+        "--follow", action="store_true", help="with --stdout: go on as long as the run does"
+    )
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -59,7 +62,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
             else:
                 out.lines(safe(name) for name in repo.list_files(found))
         elif args.stdout:
-            _print_output(repo, found, out)
+            if args.follow:
+                _follow(repo, found, out)
+            else:
+                _print_output(repo, found, out)
         elif form == HUMAN:
             _print_page(repo, found, parts, out)
         elif form in ("json", "jsonl"):
@@ -76,6 +82,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _check(args: argparse.Namespace, form: str, parts: list[str]) -> None:
     chosen = [f"--{name}" for name in parts] + (["--stdout"] if args.stdout else [])
+    if args.follow and not args.stdout:
+        raise UsageError(
+            "--follow goes with --stdout",
+            why="only output grows while one looks at it",
+            next=f"gittrack show {args.run} --stdout --follow",
+        )
     if args.porcelain and args.format:
         raise UsageError("--porcelain and --format exclude each other", next="gittrack show RUN")
     if chosen and form != HUMAN:
@@ -105,6 +117,8 @@ def _print_page(repo: Repo, run: Run, parts: list[str], out: Output) -> None:
         page = page._replace(curves=repo.get_metric_curves(run, page.metric_keys(run)))
     if "env" in parts or not parts:
         page = page._replace(environment=repo.get_environment(run))
+    if not parts:
+        page = page._replace(data=repo.get_data(run))
     if "files" in parts:
         page = page._replace(files=tuple(repo.list_files(run)))
     if "env" in parts and not page.environment:
@@ -115,9 +129,27 @@ def _print_page(repo: Repo, run: Run, parts: list[str], out: Output) -> None:
 def _print_output(repo: Repo, run: Run, out: Output) -> None:
     printed = repo.get_output(run)
     if printed:
-        out.raw(printed)
+        out.raw(_for_reader(printed, out))
     else:
         out.note(f"run '{safe(run.name)}' recorded no output")
+
+
+def _follow(repo: Repo, run: Run, out: Output) -> None:
+    out.never_page()
+    last = None
+    for writer, piece in repo.follow_output(run):
+        if last is not None and last != writer:
+            out.raw(f"==> {writer} <==\n".encode())
+        last = writer
+        out.raw(_for_reader(piece, out))
+
+
+def _for_reader(data: bytes, out: Output) -> bytes:
+    """The same bytes into a pipe; on a terminal nothing in them may steer it."""
+    if not out.is_terminal:
+        return data
+    lines = data.decode("utf-8", "replace").split("\n")
+    return "\n".join(safe(line) for line in lines).encode("utf-8", "replace")
 
 
 def _split(repo: Repo, text: str) -> tuple[Run, str | None]:

@@ -87,6 +87,10 @@ class Output:
         """From here on a pager shows standard output, if a person reads it."""
         self._pages = self._stdout.isatty()
 
+    def never_page(self) -> None:
+        """Print at once, whoever reads."""
+        self._pages = False
+
     def flush(self) -> None:
         """Let what was printed go before what another program prints."""
         self._stdout.flush()

@@ -1,0 +1,155 @@
+"""What a program leaves in files of its own: `params.yaml`, `metrics.json`, tables of a history."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from glob import glob
+from typing import Any, NamedTuple
+
+_MOST_BYTES = 64_000_000
+#: Columns that number the rows of a history, in the order of preference.
+_STEPS = ("step", "global_step", "iteration", "iter", "epoch", "round")
+_TIMES = ("time_ms", "timestamp")
+#: Before this, a number of ms is no time of a run: seconds, or a count.
+_FIRST_TIME_MS = 946_684_800_000
+
+Look = dict[str, tuple[int, int, int]]
+
+
+class Point(NamedTuple):
+    """One cell of a history; the step is its row if the table numbers none."""
+
+    key: str
+    value: float
+    step: int
+    time_ms: int | None
+
+
+def look(folder: str, patterns: Iterable[str]) -> Look:
+    """The files that match now, relative to `folder`, and how to tell when they change."""
+    found: Look = {}
+    for pattern in patterns:
+        if pattern.startswith("/") or ".." in pattern.split("/"):
+            continue
+        for name in glob(pattern, root_dir=folder, recursive=True):
+            try:
+                stat = os.stat(os.path.join(folder, name))
+            except OSError:
+                continue
+            if os.path.isfile(os.path.join(folder, name)):
+                found[name] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return found
+
+
+def changed(before: Mapping[str, tuple[int, int, int]], now: Look) -> list[str]:
+    """The files that are new or were written again."""
+    return sorted(name for name, stat in now.items() if before.get(name) != stat)
+
+
+def read_mapping(path: str) -> dict[str, Any]:
+    """The mapping in a YAML, JSON or TOML file.
+
+    Raises:
+        ValueError: it holds no mapping, or is too large.
+        OSError: it cannot be read.
+    """
+    data = _read(path)
+    if path.endswith(".json"):
+        found = json.loads(data)
+    elif path.endswith(".toml"):
+        import tomllib
+
+        found = tomllib.loads(data.decode())
+    else:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            found = YAML(typ="safe", pure=True).load(data)
+        except YAMLError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError("it is no mapping")
+    return found
+
+
+def numbers(mapping: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a mapping, inner ones under dotted keys; text and lists are passed over."""
+    for key, value in mapping.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, float(value)
+
+
+def read_history(path: str) -> list[Point]:
+    """The points of a table with a header: comma- or tab-separated, or JSON lines.
+
+    A column of steps numbers the rows, else they number themselves. Empty cells and text are
+    passed over. A table with the columns `key` and `value` holds a point a row. A column called
+    `value` takes the name of the file.
+
+    Raises:
+        ValueError: it has no header, or is too large.
+        OSError: it cannot be read.
+    """
+    text = _read(path).decode("utf-8-sig", "replace")
+    rows: Iterable[Mapping[str, Any]]
+    if path.endswith((".jsonl", ".ndjson")):
+        rows = [row for row in map(json.loads, text.splitlines()) if isinstance(row, dict)]
+        names: Sequence[str] = list(dict.fromkeys(name for row in rows for name in row))
+    else:
+        first = text.partition("\n")[0]
+        table = csv.DictReader(
+            text.splitlines(), delimiter="\t" if "\t" in first and "," not in first else ","
+        )
+        rows, names = table, [name for name in table.fieldnames or () if name]
+    if not names:
+        raise ValueError("it has no header")
+    lower = {name.lower(): name for name in names}
+    step_column = next((lower[name] for name in _STEPS if name in lower), None)
+    time_column = next((lower[name] for name in _TIMES if name in lower), None)
+    is_long = "key" in lower and "value" in lower
+    stem = os.path.basename(path).partition(".")[0]
+    points = []
+    for number, row in enumerate(rows):
+        step = number if step_column is None else _number(row.get(step_column))
+        if step is None or not math.isfinite(step):
+            continue
+        time = _number(row.get(time_column)) if time_column else None
+        time_ms = int(time) if time is not None and time >= _FIRST_TIME_MS else None
+        for name in names:
+            if name in (step_column, time_column):
+                continue
+            value = _number(row.get(name))
+            if value is None:
+                continue
+            if is_long:
+                if name == lower["value"]:
+                    points.append(Point(str(row[lower["key"]]), value, int(step), time_ms))
+                continue
+            points.append(Point(stem if name == "value" else name, value, int(step), time_ms))
+    return points
+
+
+def _number(cell: Any) -> float | None:
+    if cell is None or isinstance(cell, bool):
+        return None
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return None
+
+
+def _read(path: str) -> bytes:
+    if os.path.getsize(path) > _MOST_BYTES:
+        raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
+    with open(path, "rb") as file:
+        return file.read()

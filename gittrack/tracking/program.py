@@ -1,0 +1,226 @@
+"""Record any program as a run: its output, its exit code, and the results it leaves in files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from glob import glob
+from typing import TYPE_CHECKING, NamedTuple
+
+from gittrack.capture import data, results
+from gittrack.core.model import FAILED, FINISHED, KILLED
+from gittrack.errors import GittrackError, InvalidValueError, ParamChangedError
+from gittrack.tracking.active import ActiveRun
+
+if TYPE_CHECKING:
+    from gittrack.repo import Repo
+
+#: Sent to us by name, they are meant for the program. From a terminal it has got them itself.
+_FORWARDED = {
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
+}  # fmt: skip
+#: A program that ends by one of these was ended by somebody; by any other it failed.
+_KILLING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL}
+_FROM_KERNEL = 0x80
+EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE = 127, 126
+
+
+class Ended(NamedTuple):
+    """How a program ended: the exit code to pass on, and the signal that it died of, or 0."""
+
+    exit_code: int
+    signal: int = 0
+    error: str = ""
+
+    @property
+    def status(self) -> str:
+        """The status of its run."""
+        if self.signal:
+            return KILLED if self.signal in _KILLING else FAILED
+        return FAILED if self.exit_code or self.error else FINISHED
+
+
+def run_program(
+    repo: Repo,
+    run: ActiveRun,
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    inputs: Sequence[str] = (),
+    artifacts: Sequence[str] = (),
+) -> Ended:
+    """Run a command as a run that has begun, take in what it left, and end the run.
+
+    Call it inside `signals_blocked`.
+
+    Args:
+        inputs: files and folders whose digests are recorded while the program runs.
+        artifacts: patterns of files to keep, from the current folder.
+    """
+    folder = os.getcwd() if repo.is_bare else repo.root
+    config = repo.config
+    patterns = (*config.run_params, *config.run_metrics, *config.run_history)
+    before = results.look(folder, patterns)
+    describing = _describe(run, inputs)
+    ended = _spawn_and_wait(command, environ)
+    describing.join()
+    last: dict[str, float] = {}
+    for patterns, take in (
+        (config.run_params, _take_params),
+        (config.run_history, _take_history),
+        (config.run_metrics, _take_metrics),
+    ):
+        for name in results.changed(before, results.look(folder, patterns)):
+            try:
+                take(run, os.path.join(folder, name), last)
+            except (ValueError, OSError, GittrackError) as error:
+                text = error.message if isinstance(error, GittrackError) else str(error)
+                run.note(f"{name} was not taken in: {text}")
+    _keep(run, artifacts)
+    if ended.error:
+        run.note(ended.error)
+    run.end(ended.status, ended.exit_code)
+    return ended
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Hold back what `run_program` forwards; threads that start inside leave it alone, too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_FORWARDED, signal.SIGCHLD})
+    try:
+        yield
+    finally:
+        # What came after the program had ended has nobody to go to.
+        if hasattr(signal, "sigtimedwait"):
+            while signal.sigtimedwait([*_FORWARDED], 0) is not None:
+                pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def check_inputs(inputs: Sequence[str]) -> None:
+    """See that inputs are there, before anything is run.
+
+    Raises:
+        InvalidValueError: one is not.
+    """
+    for path in inputs:
+        if not os.path.exists(path):
+            raise InvalidValueError(
+                f"there is no input {path}",
+                why=f"the current folder is {os.getcwd()}",
+                next="check the path after --input",
+            )
+
+
+def _spawn_and_wait(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
+    # posix_spawn and not fork: other threads of ours are running.
+    restored = [signal.SIGPIPE, *([signal.SIGXFSZ] if hasattr(signal, "SIGXFSZ") else [])]
+    try:
+        child = os.posix_spawnp(
+            command[0], list(command), dict(environ), setsigmask=[], setsigdef=restored
+        )
+    except FileNotFoundError:
+        return Ended(EXIT_NOT_FOUND, error=f"{command[0]} was not found")
+    except OSError as error:
+        return Ended(EXIT_NOT_EXECUTABLE, error=f"{command[0]} did not start: {error.strerror}")
+    while True:
+        number = _next_signal()
+        if number in _FORWARDED:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            code = os.waitstatus_to_exitcode(status)
+            return Ended(code) if code >= 0 else Ended(128 - code, -code)
+
+
+def _next_signal() -> int:
+    """The next signal that concerns the program: one to forward, or the news that it ended."""
+    wanted = {*_FORWARDED, signal.SIGCHLD}
+    if hasattr(signal, "sigwaitinfo"):
+        info = signal.sigwaitinfo(wanted)
+        from_terminal = info.si_code == _FROM_KERNEL and info.si_signo != signal.SIGCHLD
+        return 0 if from_terminal else info.si_signo
+    number = int(signal.sigwait(wanted))
+    return 0 if number in (signal.SIGINT, signal.SIGQUIT) and os.isatty(0) else number
+
+
+def die_of(number: int) -> None:
+    """End as the program did, so that the shell stops a script at Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+
+
+# -- what goes in and what comes out -------------------------------------------------------
+
+
+def _describe(run: ActiveRun, inputs: Sequence[str]) -> threading.Thread:
+    """Read the inputs while the program does; data of any size delays nothing."""
+
+    def describe() -> None:
+        for path in inputs:
+            name = os.path.normpath(path)
+            before = _look(path)
+            try:
+                facts = data.describe(path)
+            except OSError as error:
+                run.note(f"input {name} could not be read: {error.strerror or error}")
+                continue
+            run.add_input(name, facts)
+            if _look(path) != before:
+                run.note(f"input {name} changed while it was read")
+
+    thread = threading.Thread(target=describe, name="gittrack-inputs", daemon=True)
+    thread.start()
+    return thread
+
+
+def _look(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _take_params(run: ActiveRun, path: str, last: dict[str, float]) -> None:
+    for key, value in results.read_mapping(path).items():
+        try:
+            run.log_param(str(key), value)
+        except ParamChangedError as error:
+            run.note(f"{os.path.basename(path)}: {error.message}")
+
+
+def _take_history(run: ActiveRun, path: str, last: dict[str, float]) -> None:
+    points = results.read_history(path)
+    run.log_points((p.key, p.value, p.step, p.time_ms) for p in points)
+    last.update({point.key: point.value for point in points})
+
+
+def _take_metrics(run: ActiveRun, path: str, last: dict[str, float]) -> None:
+    found = dict(results.numbers(results.read_mapping(path)))
+    # What a history ended with is not logged a second time, as a step of its own.
+    fresh = {key: value for key, value in found.items() if last.get(key) != value}
+    run.log_points((key, value, None, None) for key, value in fresh.items())
+
+
+def _keep(run: ActiveRun, patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        found = sorted(glob(pattern, recursive=True))
+        if not found:
+            run.note(f"no artifact matches {pattern}")
+        for path in found:
+            folder = os.path.dirname(os.path.normpath(path))
+            inside = not folder.startswith(("/", ".."))
+            try:
+                run.log_artifact(path, folder if inside and folder else None)
+            except GittrackError as error:
+                run.note(f"artifact {path} was not kept: {error.message}")
