@@ -51,6 +51,7 @@ class Output:
         self._control = control
         self._tee = tee
         self._pid = os.getpid()
+        self._begun: set[str] = set()
         self._waiting: dict[str, threading.Event] = {}
         self._ended: dict[str, Ended] = {}
         self._stopped = False
@@ -64,6 +65,7 @@ class Output:
 
     def begin(self, path: str) -> None:
         """From now on, write what is printed to `path` + `.out`; until `end`."""
+        self._begun.add(path)
         self._say({"begin": path})
 
     def end(self, path: str) -> None:
@@ -73,9 +75,10 @@ class Output:
 
     def wait(self, path: str) -> Ended | None:
         """How a run's output ended; None if it never began."""
+        self._begun.discard(path)
         event = self._waiting.get(path)
         if event is None:
-            return None
+            return self._ended.pop(path, None)
         answered = event.wait(0 if self.lost else _PATIENCE_S)
         del self._waiting[path]
         if not answered:
@@ -139,11 +142,12 @@ class Output:
         """The tee died: nobody shall wait for a reader that is no more."""
         self.lost = True
         self._restore()
-        for path, event in list(self._waiting.items()):
-            self._ended[path] = Ended({}, "the process that wrote it down died")
+        for path in list(self._begun):
+            self._ended.setdefault(path, Ended({}, "the process that wrote it down died"))
+        for event in list(self._waiting.values()):
             event.set()
         for stream in self._streams:
-            threading.Thread(target=_pass_on, args=(stream,), daemon=True).start()
+            threading.Thread(target=_pass_on, args=(stream, self._mark), daemon=True).start()
 
 
 def start(max_bytes: int, allow: Sequence[str]) -> Output | None:
@@ -270,12 +274,21 @@ def _identity(fd: int) -> str | None:
     return f"{found.st_dev:x}:{found.st_ino:x}:{found.st_rdev:x}"
 
 
-def _pass_on(stream: _Stream) -> None:
-    """Without the tee: hand on what children still print, in a thread."""
+def _pass_on(stream: _Stream, mark: bytes) -> None:
+    """Without the tee: hand on what children still print, without our marks, in a thread."""
     os.set_blocking(stream.source, True)
+    rest = b""
     with contextlib.suppress(OSError):
         while data := os.read(stream.source, 65536):
-            os.write(stream.original, data)
+            data = rest + data
+            while (at := data.find(mark)) >= 0 and (end := data.find(b"\x1b\\", at)) >= 0:
+                data = data[:at] + data[end + 2 :]
+            if at < 0:
+                at = data.rfind(b"\x1b", max(0, len(data) - len(mark)))
+                at = at if at >= 0 and mark.startswith(data[at:]) else len(data)
+            os.write(stream.original, data[:at])
+            rest = data[at:]
+        os.write(stream.original, rest)
 
 
 def _in_ipython() -> bool:

@@ -53,7 +53,9 @@ class Rows:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The rows that `data` has completed, without their newlines."""
-        lines = (self._rest + data).split(b"\n")
+        if self._rest:
+            data = self._rest + data
+        lines = data.split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > _LINE_BYTES:
             lines.append(self._rest)
@@ -127,8 +129,11 @@ class Sink:
     in the end; it is rewritten, whole, whenever it has grown to twice that.
     """
 
-    def __init__(self, path: str, max_bytes: int) -> None:
+    def __init__(self, path: str, max_bytes: int, streams: Any = ()) -> None:
         self.path = path
+        #: The streams whose end has not come through yet. One may have come to its end before
+        #: another one has begun.
+        self.awaited = set(streams)
         self.error = ""
         self.found: dict[str, int] = {}
         self._half = max_bytes // 2
@@ -263,7 +268,7 @@ class Tee:
             self._text(stream, stream.rest)
             self._poll.unregister(stream.source)
             del self._streams[stream.source]
-            for path in list(stream.active):
+            for path in list(self._sinks):
                 self._end(stream, path)
             return
         data = stream.rest + data
@@ -288,7 +293,8 @@ class Tee:
     def _obey(self, stream: Stream, message: dict[str, str]) -> None:
         if "begin" in message:
             path = message["begin"]
-            self._sinks.setdefault(path, Sink(path, self._max_bytes))
+            if path not in self._sinks:
+                self._sinks[path] = Sink(path, self._max_bytes, self._streams)
             stream.active.add(path)
         else:
             self._end(stream, message["end"])
@@ -328,8 +334,11 @@ class Tee:
         if path in stream.active:
             self._keep(stream, stream.rows.finish())
             stream.active.remove(path)
-        if not any(path in other.active for other in self._streams.values()):
-            self._close(path)
+        sink = self._sinks.get(path)
+        if sink is not None:
+            sink.awaited.discard(stream.source)
+            if not sink.awaited:
+                self._close(path)
 
     def _close(self, path: str) -> None:
         sink = self._sinks.pop(path, None)

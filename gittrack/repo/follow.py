@@ -24,12 +24,16 @@ class Follower:
         Args:
             data: all of it, as it is kept: its beginning, a line for what was left out, its end.
         """
-        dropped = sum(int(match[1]) for match in _LEFT_OUT.finditer(data))
-        whole = _LEFT_OUT.sub(b"", data)
-        total = len(whole) + dropped
-        fresh = total - self._given.get(writer, 0)
-        self._given[writer] = max(total, self._given.get(writer, 0))
-        return whole[-min(fresh, len(whole)) :] if fresh > 0 else b""
+        given = self._given.get(writer, 0)
+        mark = _LEFT_OUT.search(data)
+        if mark is None:
+            head, dropped, tail = data, 0, b""
+        else:
+            head, dropped, tail = data[: mark.start()], int(mark[1]), data[mark.end() :]
+        at_tail = len(head) + dropped
+        total = at_tail + len(tail)
+        self._given[writer] = max(total, given)
+        return head[given:] + tail[max(0, given - at_tail) :]
 
 
 def follow(
