@@ -31,7 +31,17 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from workloads import ROWS, TRACKERS  # noqa: E402
 
 #: Runs or points of a workload; peers that are slower get fewer, the rate stays comparable.
-SIZES = {"runs": 300, "points": 100_000, "points10": 200_000, "end": 100_000, "parallel": 25}
+SIZES = {
+    "output": 200_000,
+    "output_off": 200_000,
+    "stream": 1_000_000,
+    "stream_json": 500_000,
+    "runs": 300,
+    "points": 100_000,
+    "points10": 200_000,
+    "end": 100_000,
+    "parallel": 25,
+}
 PEER_SIZES = {"runs": 20, "points": 1_000, "points10": 2_000, "parallel": 5}
 STORE_RUNS = 10_000
 #: Rows of whole commands in that store.
@@ -47,6 +57,17 @@ PROCESSES = 8
 #: A figure of a peer whose processes did not all succeed.
 FAILED = float("nan")
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
+
+
+#: What is switched off for a row.
+_OFF = {
+    "smallest_off": {"GITTRACK_OUTPUT_CAPTURE": "no", "GITTRACK_ENVIRONMENT_CAPTURE": "no"},
+    "output_off": {"GITTRACK_OUTPUT_CAPTURE": "no"},
+}
+
+
+def _value(printed: str) -> float:
+    return float(json.loads(printed.splitlines()[-1])["value"])
 
 
 class Bench:
@@ -76,25 +97,85 @@ class Bench:
         """One figure, or None if this tracker has no such workload."""
         if row not in self.scripts:
             return None
-        with self.repository() as folder:
+        with self.repository(3_000 if row.startswith("start_") else 100) as folder:
             script = f"N = {self.sizes.get(row, 1)}\n{self.scripts[row]}"
             if row == "import":
                 self.run(folder, script)
                 return self.timed(folder, script) - self.timed(folder, "pass")
+            if row in _OFF:
+                with self.variables(_OFF[row]):
+                    self.run(folder, script)
+                    if row == "output_off":
+                        return _value(self.run(folder, script))
+                    return self.timed(folder, script)
             if row == "smallest":
                 self.run(folder, script)
                 return self.timed(folder, script)
+            if row == "smallest_new":
+                return self.timed(folder, script)
+            if row.startswith("start_"):
+                self.run(folder, script)
+                if row == "start_dirty":
+                    for number in range(20):
+                        with open(os.path.join(folder, f"file{number}"), "a") as file:
+                            file.write("changed\n")
+                return _value(self.run(folder, script))
+            if row == "wrapped":
+                command = [self.python, "-m", "gittrack", "run", "--", "true"]
+                subprocess.run(command, cwd=folder, env=self.env, check=True)
+                start = time.perf_counter()
+                subprocess.run(command, cwd=folder, env=self.env, check=True)
+                return (time.perf_counter() - start) * 1000
+            if row.startswith("stream"):
+                return self.stream(folder, row, script)
             if row == "parallel":
                 return self.parallel(folder, script)
-            out = self.run(folder, script)
-            return float(json.loads(out.splitlines()[-1])["value"])
+            return _value(self.run(folder, script))
 
     @contextmanager
-    def repository(self) -> Iterator[str]:
-        """A clean repository of 100 files."""
+    def variables(self, values: dict[str, str]) -> Iterator[None]:
+        """With these environment variables."""
+        before, self.env = self.env, {**self.env, **values}
+        try:
+            yield
+        finally:
+            self.env = before
+
+    def stream(self, folder: str, row: str, script: str) -> float:
+        """Points a second that `gittrack metric -` takes from a file, start and end included."""
+        command = [self.python, "-m", "gittrack"]
+
+        def cli(*args: str, **env: str) -> str:
+            return subprocess.run(
+                [*command, *args], cwd=folder, env={**self.env, **env}, text=True,
+                stdout=subprocess.PIPE, check=True,
+            ).stdout  # fmt: skip
+
+        points = os.path.join(self.scratch, "points")
+        with open(points, "w") as file:
+            file.write(self.run(folder, script))
+        run_id = cli("start").strip()
+        with open(points, "rb") as file:
+            start = time.perf_counter()
+            subprocess.run(
+                [*command, "metric", "-"], cwd=folder, stdin=file, check=True,
+                env={**self.env, "GITTRACK_RUN_ID": run_id},
+            )  # fmt: skip
+            took = time.perf_counter() - start
+        cli("finish", GITTRACK_RUN_ID=run_id)
+        count = int(self.run(
+            folder, f"import gittrack; print(gittrack.get_run('{run_id}').metrics['loss'].count)"
+        ))  # fmt: skip
+        if count != self.sizes[row]:
+            raise SystemExit(f"{self.sizes[row] - count} points of the stream were lost")
+        return count / took
+
+    @contextmanager
+    def repository(self, files: int = 100) -> Iterator[str]:
+        """A clean repository of so many files."""
         folder = tempfile.mkdtemp(dir=self.scratch)
         try:
-            for number in range(100):
+            for number in range(files):
                 with open(os.path.join(folder, f"file{number}"), "w") as file:
                     file.write(f"{number}\n")
             for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "files"]):

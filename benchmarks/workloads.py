@@ -9,6 +9,15 @@ from __future__ import annotations
 ROWS: dict[str, tuple[str, float | None, str, bool]] = {
     "import": ("`import`, over bare Python", 40, "ms", False),
     "smallest": ("smallest whole script: start, 5 params, 1 metric, end", 120, "ms", False),
+    "smallest_off": ("the same without output and environment", None, "ms", False),
+    "smallest_new": ("the same in an environment never seen before", None, "ms", False),
+    "start_clean": ("`start_run`, clean repository of 3,000 files", 30, "ms", False),
+    "start_dirty": ("`start_run`, the same with 20 files changed", 30, "ms", False),
+    "wrapped": ("`gittrack run -- true`, whole process", None, "ms", False),
+    "output": ("printing, with the output recorded", None, "lines/s", True),
+    "output_off": ("printing, without", None, "lines/s", True),
+    "stream": ("`gittrack metric -`, `key value` lines, whole process", 200_000, "points/s", True),
+    "stream_json": ("the same from JSON lines", 200_000, "points/s", True),
     "runs": ("start + 10 params + 10 metrics + end, one process", 600, "runs/s", True),
     "points": ("`log_metric`, one key", 400_000, "points/s", True),
     "points10": ("`log_metrics`, 10 keys", 800_000, "points/s", True),
@@ -28,14 +37,44 @@ ROWS: dict[str, tuple[str, float | None, str, bool]] = {
     "bytes_point17": ("packed bytes a point, 17 digits", 16, "bytes", False),
 }
 
-_GITTRACK = {
-    "import": "import gittrack",
-    "smallest": """
+_SMALLEST = """
 import gittrack
 with gittrack.start_run():
     gittrack.log_params({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5})
     gittrack.log_metric("loss", 0.5)
-""",
+"""
+_START = """
+import gittrack, json, time
+start = time.perf_counter()
+run = gittrack.start_run()
+took = time.perf_counter() - start
+gittrack.end_run()
+import os
+os.write(1, json.dumps({"value": took * 1000}).encode() + b"\\n")
+found = gittrack.get_run(run.id)
+assert found.source_commit and not found.warnings, found
+"""
+_PRINT = """
+import gittrack, json, os, sys, time
+with gittrack.start_run() as run:
+    start = time.perf_counter()
+    for i in range(N): print("epoch", i, "loss", i * 0.5)
+    sys.stdout.flush()
+took = time.perf_counter() - start
+print(json.dumps({"value": N / took}))
+"""
+_GITTRACK = {
+    "import": "import gittrack",
+    "smallest": _SMALLEST,
+    "smallest_off": _SMALLEST,
+    "smallest_new": _SMALLEST,
+    "start_clean": _START,
+    "start_dirty": _START,
+    "output": _PRINT,
+    "output_off": _PRINT,
+    "wrapped": "",
+    "stream": """import sys\nfor i in range(N): print("loss", i * 0.5)""",
+    "stream_json": """for i in range(N): print('{"loss": %r, "step": %d}' % (i * 0.5, i))""",
     "runs": """
 import gittrack, json, time
 from gittrack.tracking import fluent

@@ -277,13 +277,16 @@ def test_a_sink_keeps_a_beginning_and_an_end(lengths: list[int], most: int) -> N
     assert follower.news("w", kept) == b""
 
 
-def test_a_stream_may_end_before_another_one_begins(tmp_path: Path) -> None:
+def test_a_stream_may_end_before_another_one_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both streams say begin and end; which of them is read first is chance."""
     import json
     import socket
 
     from gittrack.capture.tee import Tee
 
+    monkeypatch.syspath_prepend(os.path.join(ROOT, "gittrack", "capture"))
     ours, theirs = socket.socketpair()
     pipes = [os.pipe(), os.pipe()]
     sink = os.open(os.devnull, os.O_WRONLY)
