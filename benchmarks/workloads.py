@@ -52,7 +52,7 @@ gittrack.end_run()
 import os
 os.write(1, json.dumps({"value": took * 1000}).encode() + b"\\n")
 found = gittrack.get_run(run.id)
-assert found.source_commit and not found.warnings, found
+assert found.commit and not found.warnings, found
 """
 _PRINT = """
 import gittrack, json, os, sys, time
