@@ -68,6 +68,7 @@ class Around:
         self._lock = threading.RLock()
         self._code: Code | None = None
         self._fingerprint: tuple[Any, ...] = ()
+        self._loaded: tuple[int, list[str]] = (0, [])
         self._environment: Found | None = None
         self._pending: list[Pending] = []
 
@@ -201,7 +202,10 @@ class Around:
         if git is None or git.worktree is None:
             return ()
         paths = [os.path.join(git.git_dir, "HEAD"), os.path.join(git.git_dir, "index")]
-        paths += _loaded_files(git.worktree)
+        if len(sys.modules) != self._loaded[0]:
+            # Asking a thousand modules for their files costs as much as writing the journal.
+            self._loaded = len(sys.modules), _loaded_files(git.worktree)
+        paths += self._loaded[1]
         return tuple(_stat(path) for path in paths)
 
     def _disk(self) -> Found:
