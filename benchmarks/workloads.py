@@ -85,7 +85,7 @@ for _ in range(N):
         for k in range(10): gittrack.log_metric(f"m{k}", k * 0.5)
 fluent._session.repo.flush()
 print(json.dumps({"value": N / (time.perf_counter() - start)}))
-assert len(gittrack.search_runs()) == N
+assert len(gittrack.search_runs()) == N + 1
 """,
     "points": """
 import gittrack, json, time

@@ -234,3 +234,29 @@ def test_an_owner_that_is_killed_leaves_its_workers_points(repo: GitRepo) -> Non
     (run,) = runs(repo)
     assert run.status == "killed"
     assert steps(repo, run, "m") == [0, 1]
+
+
+# -- what cannot be captured ---------------------------------------------------------------
+
+
+def test_what_cannot_be_captured_is_one_note_and_nothing_else(repo: GitRepo) -> None:
+    os.makedirs(os.path.join(repo.path, ".git/gittrack/journal"))
+    # A file where the folder of environments would be.
+    repo.write(".git/gittrack/journal/.environments", "in the way")
+    out = ended(
+        repo,
+        "from gittrack.capture import output\n"
+        "def fail(*_): raise OSError(24, 'Too many open files')\n"
+        "output.start = fail\n"
+        "for _ in range(2):\n"
+        "    with gittrack.start_run(): print('x'); gittrack.log_metric('m', 1)\n",
+        GITTRACK_OUTPUT_CAPTURE="true",
+    )
+    assert out == "x\nx\n"
+    for run in runs(repo):
+        assert run.status == "finished"
+        assert run.metrics["m"].count == 1
+        kinds = [text.split(" could not be recorded")[0] for text in run.warnings]
+        assert kinds.count("the environment") == 1
+        assert set(kinds) <= {"the environment", "output"}
+    assert sum("Too many open files" in t for run in runs(repo) for t in run.warnings) == 1
