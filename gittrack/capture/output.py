@@ -8,9 +8,7 @@ descriptors are put back and what is left in the pipe is passed on from here.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -43,9 +41,7 @@ class _Stream(NamedTuple):
 class Output:
     """The captured output of this process; see `start`."""
 
-    def __init__(
-        self, streams: Sequence[_Stream], control: socket.socket, nonce: str, tee: Any
-    ) -> None:
+    def __init__(self, streams: Sequence[_Stream], control: int, nonce: str, tee: Any) -> None:
         self._streams = streams
         self._mark = b"\x1b_" + nonce.encode()
         self._control = control
@@ -66,12 +62,12 @@ class Output:
     def begin(self, path: str) -> None:
         """From now on, write what is printed to `path` + `.out`; until `end`."""
         self._begun.add(path)
-        self._say({"begin": path})
+        self._say("b", path)
 
     def end(self, path: str) -> None:
         """What has been printed up to now was the last of `path`; `wait` tells when it is there."""
         self._waiting[path] = threading.Event()
-        self._say({"end": path})
+        self._say("e", path)
 
     def wait(self, path: str) -> Ended | None:
         """How a run's output ended; None if it never began."""
@@ -105,10 +101,10 @@ class Output:
                 if _identity(fd) == stream.identity:
                     os.dup2(stream.original, fd, inheritable=True)
 
-    def _say(self, message: dict[str, str]) -> None:
+    def _say(self, what: str, path: str) -> None:
         """Put a mark into every stream; what Python holds back was printed before it."""
         flush()
-        data = self._mark + json.dumps(message).encode() + b"\x1b\\"
+        data = b"%b%b%b\x1b\\" % (self._mark, what.encode(), os.fsencode(path).hex().encode())
         for stream in self._streams:
             if not self.lost:
                 os.write(stream.end, data)
@@ -117,19 +113,21 @@ class Output:
         rest = b""
         while True:
             try:
-                data = self._control.recv(65536)
+                data = os.read(self._control, 65536)
             except OSError:
                 data = b""
             if not data:
                 break
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                message = json.loads(line)
-                if "broken" in message:
-                    self._restore(only=int(message["broken"]))
+                what, *words = line.decode("utf-8", "replace").split("\t")
+                if what == "broken":
+                    self._restore(only=int(words[0]))
                     continue
-                path = str(message["ended"])
-                self._ended[path] = Ended(dict(message["redacted"]), str(message["error"]))
+                path = os.fsdecode(bytes.fromhex(words[0]))
+                pairs = (word.rpartition("=") for word in words[2:])
+                found = {label: int(count) for label, _, count in pairs}
+                self._ended[path] = Ended(found, words[1])
                 event = self._waiting.get(path)
                 if event is not None:
                     event.set()
@@ -173,7 +171,7 @@ def start(max_bytes: int, allow: Sequence[str]) -> Output | None:
     # One stream for both where both lead to one place: so their order stays.
     streams: list[_Stream] = []
     ends: list[int] = []
-    ours, theirs = socket.socketpair()
+    ours, theirs = _pipe()
     nonce = os.urandom(8).hex()
     try:
         for fds in wanted.values():
@@ -187,10 +185,10 @@ def start(max_bytes: int, allow: Sequence[str]) -> Output | None:
     except BaseException:
         for fd in [*ends, *(fd for stream in streams for fd in (stream.original, stream.source))]:
             os.close(fd)
-        ours.close()
+        os.close(ours)
         raise
     finally:
-        theirs.close()
+        os.close(theirs)
     for stream, end in zip(streams, ends, strict=True):
         for fd in stream.fds:
             os.dup2(end, fd, inheritable=True)
@@ -207,29 +205,26 @@ def flush() -> None:
 
 def _spawn(
     streams: Sequence[_Stream],
-    control: socket.socket,
+    control: int,
     nonce: str,
     max_bytes: int,
     allow: Sequence[str],
 ) -> Any:
     import subprocess
 
-    options = {
-        "control": control.fileno(),
-        "streams": [[s.source, s.original, s.is_terminal] for s in streams],
-        "nonce": nonce,
-        "max_bytes": max_bytes,
-        "allow": list(allow),
-    }
+    options = [
+        str(control), nonce, str(max_bytes),
+        ",".join(f"{s.source}:{s.original}:{int(s.is_terminal)}" for s in streams), *allow,
+    ]  # fmt: skip
     here = os.path.dirname(os.path.abspath(__file__))
     program = "import sys; sys.path.append(sys.argv[1]); import tee; tee.main()"
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", program, here, json.dumps(options)],
+        [sys.executable, "-I", "-S", "-c", program, here, *options],
         stdin=subprocess.DEVNULL,
         # Should it fail to start, its complaint goes where ours do.
         stdout=streams[0].original,
         stderr=streams[-1].original,
-        pass_fds=[control.fileno(), *(fd for s in streams for fd in (s.source, s.original))],
+        pass_fds=[control, *(fd for s in streams for fd in (s.source, s.original))],
         cwd="/",
     )
 

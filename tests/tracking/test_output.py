@@ -281,33 +281,28 @@ def test_a_stream_may_end_before_another_one_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both streams say begin and end; which of them is read first is chance."""
-    import json
-    import socket
-
     from gittrack.capture.tee import Tee
 
     monkeypatch.syspath_prepend(os.path.join(ROOT, "gittrack", "capture"))
-    ours, theirs = socket.socketpair()
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
     pipes = [os.pipe(), os.pipe()]
     sink = os.open(os.devnull, os.O_WRONLY)
-    tee = Tee({
-        "control": theirs.fileno(), "max_bytes": 1000, "allow": [], "nonce": "abc",
-        "streams": [[source, os.dup(sink), False] for source, _ in pipes],
-    })  # fmt: skip
+    streams = ",".join(f"{source}:{os.dup(sink)}:0" for source, _ in pipes)
+    tee = Tee(str(theirs), "abc", "1000", streams)
     path = str(tmp_path / "w")
     begin, end = (
-        b"\x1b_abc" + json.dumps({word: path}).encode() + b"\x1b\\" for word in ("begin", "end")
+        b"\x1b_abc" + word + path.encode().hex().encode() + b"\x1b\\" for word in (b"b", b"e")
     )
     for (_, write), text in zip(pipes, (b"out\n", b"err\n"), strict=True):
         os.write(write, begin + text + end)
     first, second = (tee._streams[source] for source, _ in pipes)
     tee._pump(first)
-    ours.setblocking(False)
     with pytest.raises(BlockingIOError):
-        ours.recv(1000)
+        os.read(ours, 1000)
     tee._pump(second)
-    assert json.loads(ours.recv(1000))["ended"] == path
+    assert os.read(ours, 1000).decode() == f"ended\t{path.encode().hex()}\t\n"
     assert Path(f"{path}.out").read_bytes() == b"out\nerr\n"
-    ours.close(), theirs.close()
+    os.close(ours), os.close(theirs)
     for pair in pipes:
         os.close(pair[0]), os.close(pair[1])
