@@ -41,5 +41,5 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 "redact.allow lists"
             )
         else:
-            out.note(f"nothing found in {plural(report.files, 'file')} that no remote has")
+            out.lines([f"nothing found in {plural(report.files, 'file')} that no remote has"])
     return EXIT_FIXABLE if report.leaks else EXIT_OK

@@ -1,0 +1,120 @@
+"""An opened repository: where it is, what is set in it, and the view on its runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gittrack.capture import process
+from gittrack.config import Config, parse_git_config
+from gittrack.config import load as load_config
+from gittrack.core.model import Run
+from gittrack.repo.files import RunReader
+from gittrack.repo.recorder import Recorder
+from gittrack.repo.view import View
+from gittrack.store.git import Git
+from gittrack.store.paths import RepoPaths
+from gittrack.store.write import Person
+
+if TYPE_CHECKING:
+    from gittrack.repo.naming import Namer
+
+
+class Opened(ABC):
+    """What recording, reading and changing share."""
+
+    def __init__(self, paths: RepoPaths, environ: Mapping[str, str]) -> None:
+        self._environ = dict(environ)
+        self._paths = paths
+        self._git = Git(paths)
+        self._git_config: dict[str, list[str]] | None = None
+        self._config: Config | None = None
+        self._view: View | None = None
+        self._recorder: Recorder | None = None
+        self._recovered = False
+
+    @property
+    def root(self) -> str:
+        """The top of the worktree, or the git folder of a bare repository."""
+        return self._paths.worktree or self._paths.git_dir
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is no worktree."""
+        return self._paths.worktree is None
+
+    @property
+    def git_config(self) -> Mapping[str, list[str]]:
+        """All of git's configuration that applies here, key to values."""
+        if self._git_config is None:
+            self._git_config = parse_git_config(self._git.run("config", "-z", "--list"))
+        return self._git_config
+
+    @property
+    def config(self) -> Config:
+        """The settings that apply here."""
+        if self._config is None:
+            self._config = load_config(self._paths.worktree, self.git_config, self._environ)
+        return self._config
+
+    @property
+    def git(self) -> Git:
+        """The git program in this repository."""
+        return self._git
+
+    @property
+    def journal_dir(self) -> str:
+        """Where this process writes the journals of its runs."""
+        elsewhere = self._environ.get("GITTRACK_JOURNAL")
+        return os.path.abspath(elsewhere) if elsewhere else self._own_journal_dir()
+
+    def _own_journal_dir(self) -> str:
+        return os.path.join(self._paths.common_dir, "gittrack", "journal")
+
+    def _person(self) -> Person:
+        who = process.identity(self.git_config, self._environ)
+        return Person(who.name, who.email)
+
+    @property
+    def view(self) -> View:
+        """The reading side; dead journals have been taken over before it is first used."""
+        if self._view is None:
+            folders = [self._own_journal_dir()]
+            if self.journal_dir not in folders:
+                folders.append(self.journal_dir)
+            self._view = View(self._git, folders, self.config, process.boot_id())
+        if not self._recovered:
+            self._recovered = True
+            self._recover_quietly()
+        return self._view
+
+    @abstractmethod
+    def _recover_quietly(self) -> None:
+        """Take over dead journals; trouble with that is a warning."""
+
+    def get_run(self, name: str) -> Run:
+        """The one run of that id, hex prefix or name; see `repo.naming.Namer`.
+
+        Raises:
+            RunNotFoundError: none, or several; the message lists what there is.
+        """
+        return self._namer().get(name)
+
+    def _namer(self) -> Namer:
+        from gittrack.repo.naming import Namer
+
+        return Namer(self._git, self.view, self.config)
+
+    def _folders(self) -> list[str]:
+        return list(dict.fromkeys((self._own_journal_dir(), self.journal_dir)))
+
+    def _reader(self, run: Run) -> RunReader:
+        return RunReader(self._git, self.view, run)
+
+
+def warn(text: str) -> None:
+    """Say something that must not stop the user's program, on standard error."""
+    print(f"gittrack: {text}", file=sys.stderr)

@@ -1,0 +1,236 @@
+"""The methods of `Repo` that read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gittrack.core import names
+from gittrack.core.model import Experiment, Metric, Run, Source
+from gittrack.repo.files import Checkout, write_copy
+from gittrack.repo.opened import Opened
+
+if TYPE_CHECKING:
+    from gittrack.core.diff import RunDiff, SourceDiff
+    from gittrack.repo.experiments import ExperimentSummary
+    from gittrack.repo.history import HistoryEntry
+    from gittrack.repo.scan import ScanReport
+    from gittrack.repo.select import Selection
+    from gittrack.repo.sources import Sources
+    from gittrack.repo.status import Status
+
+
+class Reading(Opened):
+    """Finds runs, and gives what is known of them."""
+
+    def search_runs(
+        self,
+        filter_string: str = "",
+        order_by: Sequence[str] = (),
+        max_results: int | None = None,
+        experiment_names: Sequence[str] | None = None,
+        *,
+        include_deleted: bool = False,
+    ) -> list[Run]:
+        """The runs that satisfy a filter; of all experiments and newest first by default.
+
+        Raises:
+            QueryError: the filter or the order cannot be understood.
+            ExperimentNotFoundError: an experiment of that name does not exist.
+        """
+        from gittrack.repo.select import Selection
+
+        selection = Selection(
+            where=filter_string,
+            order_by=order_by,
+            limit=max_results,
+            experiments=experiment_names,
+            deleted=include_deleted,
+        )
+        return self.select_runs(selection)
+
+    def select_runs(self, selection: Selection) -> list[Run]:
+        """The runs that are asked for, in their order; everything that `gittrack log` can ask.
+
+        Raises:
+            UsageError: a filter, a pattern, a time or a revision cannot be understood.
+            ExperimentNotFoundError: an experiment of that name does not exist.
+            RunNotFoundError: the parent that is asked for does not exist.
+        """
+        from gittrack.repo.select import select_runs
+
+        wanted = None
+        if selection.experiments is not None:
+            wanted = {self.get_experiment(name).id for name in selection.experiments}
+        return select_runs(selection, self._git, self.view, self._namer(), self.sources, wanted)
+
+    def get_runs(self, name: str) -> list[Run]:
+        """Every run that a name stands for: those of a commit, or of a name that several have.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        return self._namer().get_all(name)
+
+    def metric_keys(self) -> list[str]:
+        """The keys of metrics that runs of the store have, sorted."""
+        return self.view.ask(lambda index: index.metric_keys())
+
+    def param_keys(self) -> list[str]:
+        """The keys of params that runs of the store have, sorted."""
+        return self.view.ask(lambda index: index.param_keys())
+
+    def get_metric_history(self, run_id: str, key: str) -> list[Metric]:
+        """All points of a metric, ordered by step, then time; empty if it was never logged."""
+        return self._reader(self.get_run(run_id)).points(key)
+
+    def get_metric_curves(self, run: Run, keys: Collection[str]) -> dict[str, list[float]]:
+        """The values of metrics in the order of their steps; of a long one an even sample."""
+        return self._reader(run).curves(keys)
+
+    def get_environment(self, run: Run) -> Mapping[str, Any]:
+        """The environment that the run had, flat; empty if none was recorded."""
+        return self._reader(run).surroundings().environment
+
+    def get_data(self, run: Run) -> Mapping[str, Any]:
+        """The data that went in and came out, by name: digest and size."""
+        return self._reader(run).surroundings().data
+
+    def get_output(self, run: Run) -> bytes:
+        """What the run printed, as far as it was recorded."""
+        return self._reader(run).output()
+
+    def follow_output(self, run: Run) -> Iterator[tuple[str, bytes]]:
+        """Pieces of what the run prints, each with its writer, as they come, until it ends."""
+        from gittrack.repo.follow import follow
+
+        def sealed() -> list[tuple[str, bytes]]:
+            return self._reader(self.get_run(run.id)).pieces()
+
+        return follow(self._folders(), run.id, sealed)
+
+    def scan(self) -> ScanReport:
+        """Look for secrets in what no remote has yet, and in the runs that go on."""
+        from gittrack.repo.scan import scan
+
+        return scan(self._git, self._folders(), self.config.redact_allow)
+
+    def has_commit(self, commit: str) -> bool:
+        """Whether a commit is in this repository."""
+        from gittrack.repo.naming import find_commit
+
+        return find_commit(self._git, commit) is not None
+
+    def list_files(self, run: Run) -> list[str]:
+        """The names of the files in a run's folder."""
+        return self._reader(run).listing()
+
+    def read_run_file(self, run: Run, path: str) -> bytes:
+        """One file: of the run's folder, an artifact, or a file of the source that ran."""
+        return self._reader(run).read(path)
+
+    def read_artifact(self, run_id: str, path: str) -> bytes:
+        """The bytes of an artifact."""
+        run = self.get_run(run_id)
+        reader = self._reader(run)
+        data = reader.artifact(names.check_artifact_path(path))
+        return reader.read(path) if data is None else data
+
+    def get_artifact(self, run_id: str, path: str) -> str:
+        """A readable local copy of an artifact; do not write to it."""
+        run = self.get_run(run_id)
+        data = self.read_artifact(run.id, path)
+        folder = os.path.join(self._paths.common_dir, "gittrack", "artifacts")
+        try:
+            return write_copy(folder, run, path, data)
+        except PermissionError:
+            import tempfile
+
+            return write_copy(tempfile.mkdtemp(prefix="gittrack-"), run, path, data)
+
+    def get_source(self, run: Run) -> Source:
+        """The source that ran, as it was recorded."""
+        return self._reader(run).source()
+
+    def sources(self) -> Sources:
+        """The sources of runs as git trees, to compare; close it after use."""
+        from gittrack.repo.sources import Sources
+
+        return Sources(self._git, self.view, self.config)
+
+    def get_history(self, run: Run) -> list[HistoryEntry]:
+        """Who changed what of a run, and when, newest first."""
+        from gittrack.repo.history import read_history
+
+        return read_history(self._git, self.view.tips().values(), run)
+
+    def diff(self, a: Run, b: Run, *, equal: bool = False) -> RunDiff:
+        """What differs between two runs; with `equal` also what does not."""
+        from gittrack.core.diff import diff_runs
+
+        with self.sources() as sources:
+            source = sources.diff(a, b)
+        around = self._reader(a).surroundings(), self._reader(b).surroundings()
+        return diff_runs(a, b, source, around, equal=equal)
+
+    def diff_worktree(self, run: Run) -> SourceDiff:
+        """How the code in the worktree, as it is now, differs from what a run ran.
+
+        Raises:
+            SourceError: the run has no source that can be had here, or there is no worktree.
+        """
+        with self.sources() as sources:
+            return sources.diff(run, None)
+
+    def get_previous(self, run: Run) -> Run | None:
+        """The run of the same experiment that started before this one, or None."""
+        from gittrack.core.query import Compare, Field
+
+        earlier = Compare(Field("attribute", "start_time"), "<", run.start_ms)
+        found = self.view.search(earlier, (), 1, experiments={run.experiment_id})
+        return found[0] if found else None
+
+    def checkout(self, run: Run, into: str, *, dry_run: bool = False) -> Checkout:
+        """Lay out exactly what ran in a new folder, and verify its tree id.
+
+        With `dry_run` it is only verified that this can be done.
+
+        Raises:
+            SourceError: it cannot be rebuilt, or `into` is not a new or empty folder.
+        """
+        from gittrack.store.rebuild import rebuild
+
+        reader = self._reader(run)
+        source = reader.source()
+        rebuilt = rebuild(
+            self._git, source, reader.overlay(source), os.path.abspath(into), dry_run=dry_run
+        )
+        return Checkout(
+            os.path.abspath(into), source.commit, source.tree, rebuilt.files, tuple(source.withheld)
+        )
+
+    def status(self) -> Status:
+        """How things stand in this repository."""
+        from gittrack.repo.status import get_status
+
+        return get_status(self._git, self.view)
+
+    # -- experiments ---------------------------------------------------------------------
+
+    def experiments(self, *, include_deleted: bool = False) -> list[ExperimentSummary]:
+        """The experiments, the one with the latest run first."""
+        from gittrack.repo.experiments import ExperimentSummary
+
+        rows = [ExperimentSummary(*row) for row in self.view.experiments()]
+        return [row for row in rows if include_deleted or not row.experiment.deleted]
+
+    def get_experiment(self, name: str) -> Experiment:
+        """The experiment of that name or id, a deleted one too.
+
+        Raises:
+            ExperimentNotFoundError: there is none; the message lists what there is.
+        """
+        from gittrack.repo.experiments import get_experiment
+
+        return get_experiment(self.view, name)
