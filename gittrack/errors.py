@@ -65,6 +65,10 @@ class RefMovedError(GitError):
     """A ref no longer pointed where we had read it; nothing was written."""
 
 
+class RemoteError(GitError):
+    """A remote could not be reached, refused, or did not answer in time."""
+
+
 class StoreFormatError(GittrackError):
     """The store is of a format that this version may not read or write."""
 

@@ -170,6 +170,10 @@ def test_every_example_of_a_command_runs(name: str, tutored: Path, tmp_path: Pat
         "recover": "mkdir -p ../job-17/journal",
         "delete": "gittrack rename @ brave-otter",
         **dict.fromkeys(
+            ("pull", "push", "sync", "remote"),
+            "git init -q --bare ../hub.git && git remote add origin ../hub.git",
+        ),
+        **dict.fromkeys(
             ("param", "metric", "artifact", "finish"),
             "export GITTRACK_RUN_ID=$(gittrack start); true",
         ),

@@ -254,10 +254,18 @@ def _purged(paths: Iterable[str]) -> set[tuple[str, str]]:
     """The entities that tombstones name, as (top folder, id); tombstones/<kind>/<2>/<id>."""
     found = set()
     for path in paths:
-        parts = path.split("/")
-        if parts[0] == "tombstones" and len(parts) == 4 and parts[1] in _TOP_OF_KIND:
-            found.add((_TOP_OF_KIND[parts[1]], parts[3]))
+        entity = is_tombstone(path)
+        if entity is not None:
+            found.add(entity)
     return found
+
+
+def is_tombstone(path: str) -> tuple[str, str] | None:
+    """The entity that a tombstone names, as (top folder, id); None if the path is none."""
+    parts = path.split("/")
+    if parts[0] == "tombstones" and len(parts) == 4 and parts[1] in _TOP_OF_KIND:
+        return _TOP_OF_KIND[parts[1]], parts[3]
+    return None
 
 
 def _by_entity(files: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:

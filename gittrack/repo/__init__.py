@@ -16,6 +16,7 @@ from gittrack.repo.reading import Reading
 from gittrack.repo.recording import Recording
 from gittrack.repo.recover import Recovered, Waiting
 from gittrack.repo.seal import check_writable, first_files
+from gittrack.repo.sharing import Sharing
 from gittrack.store import layout
 from gittrack.store.paths import find_paths
 from gittrack.store.write import Tree, update
@@ -46,7 +47,7 @@ class RecoverReport(NamedTuple):
     waiting: tuple[Waiting, ...]
 
 
-class Repo(Recording, Reading, Changing):
+class Repo(Recording, Reading, Changing, Sharing):
     """The runs of one git repository.
 
     Open it with `Repo.find`. A Repo may be used from several threads to record; read from

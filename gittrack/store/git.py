@@ -96,6 +96,7 @@ class Git:
         env: Mapping[str, str] | None = None,
         stdin: bool = False,
         cwd: str | None = None,
+        new_session: bool = False,
     ) -> Popen[bytes]:
         """Start git with pipes; the caller talks to it and waits for it."""
         import subprocess
@@ -108,6 +109,7 @@ class Git:
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                start_new_session=new_session,
             )
         except FileNotFoundError as error:
             if error.filename != "git":

@@ -36,6 +36,13 @@ class Entry(NamedTuple):
         return self.mode == _TREE_MODE
 
 
+class Put(NamedTuple):
+    """What a path becomes: an object that is there, new bytes, or (both None) nothing."""
+
+    entry: Entry | None = None
+    data: bytes | None = None
+
+
 class Change(NamedTuple):
     """A path whose entry differs between two trees; None where there is none."""
 

@@ -7,11 +7,12 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gittrack.errors import GitError, RefMovedError
 from gittrack.store.git import Git
+from gittrack.store.objects import Put
 
 _TEMPORARY_PACK = re.compile(r"tmp_pack_\w+")
 #: How long a lock that somebody else holds on the ref is waited for.
@@ -71,6 +72,70 @@ def commit(
     return _import(git, ref, b"".join(chunks), who, fsync=fsync)
 
 
+def commit_join(
+    git: Git,
+    ref: str,
+    ours: str,
+    theirs: str,
+    tree: str,
+    changes: Mapping[str, Put],
+    *,
+    fsync: bool,
+) -> str:
+    """Add the join of two store commits to a ref that points to `ours`.
+
+    Two clones that join the same commits make the same commit: the parents are sorted, the
+    identity is nobody's, the time is the later parent's.
+
+    Args:
+        tree: the tree of ours.
+        changes: what makes it the joined one.
+    Raises:
+        RefMovedError: the ref no longer points to `ours`.
+    """
+    out = git.run("show", "-s", "--format=%ct", ours, theirs)
+    when_s = max(int(word) for word in out.split())
+    first, second = sorted((ours, theirs))
+    message = b"join two stores [skip ci]\n"
+    chunks = [
+        b"feature done\ncommit %b\nmark :1\n" % ref.encode(),
+        b"committer gittrack <gittrack> %d +0000\n" % when_s,
+        b"data %d\n%b\n" % (len(message), message),
+        b'from %b\nmerge %b\nM 040000 %b ""\n' % (first.encode(), second.encode(), tree.encode()),
+    ]
+    # What goes makes room before what comes: a file may take the place of a folder.
+    for path in sorted(changes, key=lambda path: (changes[path] != (None, None), path)):
+        entry, data = changes[path]
+        if entry is not None:
+            mode = "040000" if entry.is_tree else entry.mode
+            chunks.append(f"M {mode} {entry.oid} {path}\n".encode())
+        elif data is not None:
+            chunks.append(b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(data), data))
+        else:
+            chunks.append(b"D %b\n" % path.encode())
+    chunks.append(b"\nget-mark :1\ndone\n")
+    return _import(git, ref, b"".join(chunks), Person("gittrack", "gittrack"), fsync=fsync)
+
+
+def move_ref(git: Git, ref: str, new: str, old: str | None) -> bool:
+    """Point a ref to a commit that is here, if it still points where it was read.
+
+    Raises:
+        GitError: git could not write.
+    """
+    zero = "0" * len(new)
+    command = f"start\nupdate {ref} {new} {old or zero}\nprepare\ncommit\n".encode()
+    message = ("-c", "core.logAllRefUpdates=always", "update-ref", "-m", "gittrack", "--stdin")
+    process = git.start(*message, stdin=True)
+    _, err = process.communicate(command)
+    if process.returncode == 0:
+        return True
+    text = err.decode("utf-8", "replace")
+    if "but expected" in text or "already exists" in text or ".lock': File exists" in text:
+        return False
+    raise GitError(f"{ref} was not moved", why=text.strip())
+
+
 def _import(git: Git, ref: str, stream: bytes, who: Person, *, fsync: bool) -> str:
     process = git.start(
         # Always a pack, never loose objects: a thousand small runs would otherwise make the
@@ -105,6 +170,9 @@ def _import(git: Git, ref: str, stream: bytes, who: Person, *, fsync: bool) -> s
             next=f"if no git process runs any more: rm '{lock}'",
         )
     _clean_up(git, process.pid, text)
+    if "cannot create keep file" in text:
+        # Two processes that join the same commits write the same pack, at the same time.
+        raise RefMovedError(f"{ref} is being written by another process", why=text)
     if "No space left on device" in text or "Out of diskspace" in text:
         raise GitError(
             "the disk is full",
@@ -147,7 +215,7 @@ def update(
     """
     give_up = time.monotonic() + _LOCK_PATIENCE_S
     for attempt in range(_MAX_TRIES):
-        with _turn(git):
+        with turn(git):
             tip = read_ref(git, ref)
             tree = plan(tip)
             if tree is None:
@@ -168,7 +236,7 @@ def update(
 
 
 @contextlib.contextmanager
-def _turn(git: Git) -> Iterator[None]:
+def turn(git: Git) -> Iterator[None]:
     """Let processes of one machine write one after the other, as a courtesy.
 
     Right without it: the ref moves by compare-and-swap. But eight that race build, pack and

@@ -1,0 +1,103 @@
+"""The methods of `Repo` that exchange runs with remotes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gittrack.errors import RemoteError
+from gittrack.repo.opened import Opened
+from gittrack.store import layout, remote
+from gittrack.store.write import list_refs
+
+if TYPE_CHECKING:
+    from gittrack.repo.sync import Synced
+
+
+class Share(NamedTuple):
+    """A remote that gets and gives runs; `is_new` says that it does so only from now on."""
+
+    name: str
+    is_new: bool
+
+
+class Sharing(Opened):
+    """Pull, push and sync; nothing is sent to a remote that nobody named."""
+
+    def share_remote(self, name: str | None = None, *, dry_run: bool = False) -> Share:
+        """Have plain `git fetch` and `git pull` bring the runs of a remote.
+
+        Args:
+            name: by default the remote that the branch follows, else `origin`.
+        Raises:
+            RemoteError: there is no such remote.
+        """
+        known = remote.list_remotes(self.git_config)
+        found = name or remote.default_remote(self.git_config, self._branch())
+        if found is None or found not in known:
+            raise RemoteError(
+                f"there is no remote '{found}'" if found else "there is no remote to share with",
+                why=f"git knows {', '.join(known) or 'none'} here",
+                next="git remote add origin URL",
+            )
+        is_new = found not in remote.shared_remotes(self.git_config)
+        if is_new and not dry_run:
+            remote.share(self._git, found)
+            self._git_config = None
+        return Share(found, is_new)
+
+    def unshare_remote(self, name: str) -> bool:
+        """Stop that, and forget what the remote had; whether it was shared. Our runs stay."""
+        was = name in remote.shared_remotes(self.git_config)
+        remote.unshare(self._git, name)
+        self._git_config = None
+        return was
+
+    def shared_remotes(self) -> list[str]:
+        """The remotes that get and give runs."""
+        return remote.shared_remotes(self.git_config)
+
+    def pull(self, name: str, *, deadline_s: float | None = None, asks: bool = False) -> Synced:
+        """Bring a remote's runs; ours stay.
+
+        Args:
+            deadline_s: after so long it is given up.
+            asks: whether git may ask for a password.
+        Raises:
+            RemoteError: it could not be reached.
+            CorruptStoreError, StoreFormatError: what it has is refused; ours stays as it was.
+        """
+        from gittrack.repo import sync
+
+        fsync = self.config.seal_fsync
+        return sync.pull(self._git, name, fsync=fsync, deadline_s=deadline_s, asks=asks)
+
+    def push(self, name: str, *, deadline_s: float | None = None, asks: bool = False) -> Synced:
+        """Send our runs to a remote, after those of dead processes were taken over.
+
+        Raises:
+            RemoteError: it could not be reached, or refused.
+        """
+        from gittrack.repo import sync
+
+        self._recover_quietly()
+        fsync = self.config.seal_fsync
+        return sync.push(self._git, name, fsync=fsync, deadline_s=deadline_s, asks=asks)
+
+    def join_fetched(self) -> int:
+        """Join what plain `git fetch` has brought; the number of runs that came.
+
+        Raises:
+            CorruptStoreError, StoreFormatError: what a remote has is refused.
+        """
+        from gittrack.repo import sync
+
+        received = 0
+        for ref, theirs in sorted(list_refs(self._git, layout.REMOTE_REFS).items()):
+            _, own_ref = layout.split_remote_ref(ref)
+            if own_ref == layout.STORE_REF:
+                received += sync.take(self._git, theirs, fsync=self.config.seal_fsync)
+        return received
+
+    def _branch(self) -> str | None:
+        out = self._git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False)
+        return out.decode("utf-8", "replace").strip() or None

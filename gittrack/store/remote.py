@@ -1,0 +1,198 @@
+"""Fetch and push of the store's refs, by the git program: its credentials and proxies hold.
+
+Nothing here prompts unless it is asked to, moves FETCH_HEAD, runs a hook, follows submodules or
+makes the repository shallow.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from gittrack.errors import GitError, RemoteError
+from gittrack.store import layout
+from gittrack.store.git import Git
+
+_QUIETLY = (
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "maintenance.auto=0"),
+    *("-c", "gc.auto=0"),
+    *("-c", "fetch.writeCommitGraph=false"),
+)
+#: Other processes hold a lock for a few ms.
+_MAX_TRIES = 20
+#: git's words for a push that lost a race: somebody else moved the ref.
+_LOST = ("non-fast-forward", "fetch first", "stale info", "cannot lock ref", "failed to update ref",
+         "reference already exists", "failed to lock", "incorrect old value")  # fmt: skip
+
+
+class Pushed(NamedTuple):
+    """Whether a push arrived; if not, what git said."""
+
+    done: bool
+    reason: str = ""
+
+
+def refspec(remote: str) -> str:
+    """The wildcard that brings a remote's stores; an exact one would break fetches without them."""
+    return f"+{layout.STORE_REFS}*:{layout.REMOTE_REFS}{remote}/store/*"
+
+
+def tracking_ref(remote: str, ref: str = layout.STORE_REF) -> str:
+    """Where what a remote's ref pointed to is remembered."""
+    return f"{layout.REMOTE_REFS}{remote}/store/{ref.removeprefix(layout.STORE_REFS)}"
+
+
+def shared_remotes(git_config: Mapping[str, Sequence[str]]) -> list[str]:
+    """The remotes that get and give runs: those that hold our refspec."""
+    found = []
+    for key, values in git_config.items():
+        if key.startswith("remote.") and key.endswith(".fetch"):
+            name = key[len("remote.") : -len(".fetch")]
+            if refspec(name) in values:
+                found.append(name)
+    return sorted(found)
+
+
+def list_remotes(git_config: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names of all remotes."""
+    keys = (key for key in git_config if key.startswith("remote.") and key.endswith(".url"))
+    return sorted(key[len("remote.") : -len(".url")] for key in keys)
+
+
+def default_remote(git_config: Mapping[str, Sequence[str]], branch: str | None) -> str | None:
+    """The remote that the branch follows, else `origin`, else the only one, if there is one."""
+    names = list_remotes(git_config)
+    followed = git_config.get(f"branch.{branch}.remote", ()) if branch else ()
+    for name in (*followed[-1:], "origin"):
+        if name in names:
+            return name
+    return names[0] if len(names) == 1 else None
+
+
+def share(git: Git, remote: str) -> None:
+    """Have plain `git fetch` and `git pull` bring that remote's runs; twice is the same as once."""
+    spec = refspec(remote)
+    _configure(git, "--replace-all", f"remote.{remote}.fetch", spec, f"^{re.escape(spec)}$")
+
+
+def unshare(git: Git, remote: str) -> None:
+    """Undo `share`, and forget what the remote had."""
+    wanted = f"^{re.escape(refspec(remote))}$"
+    _configure(git, "--unset-all", f"remote.{remote}.fetch", wanted, check=False)
+    prefix = f"{layout.REMOTE_REFS}{remote}/"
+    for ref in git.run("for-each-ref", "--format=%(refname)", prefix).decode().split():
+        git.run("update-ref", "-d", ref)
+
+
+def _configure(git: Git, *args: str, check: bool = True) -> None:
+    for attempt in range(_MAX_TRIES):
+        try:
+            git.run("config", *args, check=True)
+            return
+        except GitError as error:
+            if "could not lock" not in error.why or attempt == _MAX_TRIES - 1:
+                if check:
+                    raise
+                return
+        _wait(attempt)
+
+
+def _wait(attempt: int) -> None:
+    """A moment, and a longer one each time."""
+    time.sleep(0.05 * (attempt + 1) * os.urandom(1)[0] / 255)
+
+
+def fetch(git: Git, remote: str, *, deadline_s: float | None = None, asks: bool = False) -> None:
+    """Bring the remote's stores to our tracking refs.
+
+    Raises:
+        RemoteError: it could not be reached, or did not answer in time.
+    """
+    command = (
+            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no",
+            "--no-auto-maintenance", remote, refspec(remote),
+    )  # fmt: skip
+    for attempt in range(_MAX_TRIES):
+        code, _, err = _talk(git, command, deadline_s, asks=asks)
+        if code == 0:
+            return
+        # Another process of this clone fetches the same; what it brings may be older than ours.
+        if "cannot lock ref" not in err or attempt == _MAX_TRIES - 1:
+            break
+        _wait(attempt)
+    raise _failed(f"the runs of {remote} could not be fetched", remote, err)
+
+
+def push(
+    git: Git,
+    remote: str,
+    commit: str,
+    *,
+    to: str | None = None,
+    ref: str = layout.STORE_REF,
+    deadline_s: float | None = None,
+    asks: bool = False,
+) -> Pushed:
+    """Send a store commit; never by force, so that nobody's runs are overwritten.
+
+    Args:
+        to: the URL, where a remote has several.
+    Returns:
+        Not done if somebody else moved the ref; fetch, join and try again.
+    Raises:
+        RemoteError: it could not be reached, refused for another reason, or took too long.
+    """
+    code, out, err = _talk(
+        git,
+        (
+            "push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no",
+            to or remote, f"{commit}:{ref}",
+        ),
+        deadline_s,
+        asks=asks,
+    )  # fmt: skip
+    if code == 0:
+        git.run("update-ref", tracking_ref(remote, ref), commit, check=False)
+        return Pushed(True)
+    said = "\n".join(line for line in out.splitlines() if line.startswith("!")) or err
+    if any(words in f"{said}\n{err}" for words in _LOST):
+        return Pushed(False, said)
+    raise _failed(f"the runs could not be pushed to {remote}", remote, f"{said}\n{err}")
+
+
+def _talk(
+    git: Git, args: Sequence[str], deadline_s: float | None, *, asks: bool
+) -> tuple[int, str, str]:
+    """Run git in a session of its own, so that its helpers end with it at the deadline."""
+    import subprocess
+
+    env = {}
+    if not asks:
+        ssh = os.environ.get("GIT_SSH_COMMAND", "ssh")
+        env = {"GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes", "GCM_INTERACTIVE": "never",
+               "GIT_ASKPASS": "true", "SSH_ASKPASS": "true"}  # fmt: skip
+        if git.run("config", "--get", "core.sshCommand", check=False).strip():
+            del env["GIT_SSH_COMMAND"]
+    else:
+        env["GIT_TERMINAL_PROMPT"] = "1"
+    process = git.start(*_QUIETLY, *args, env=env, new_session=not asks)
+    try:
+        out, err = process.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        if asks:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return -1, "", f"no answer within {deadline_s:g} seconds"
+    return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
+
+def _failed(what: str, remote: str, err: str) -> GitError:
+    lines = [line for line in err.splitlines() if line.strip() and not line.startswith("hint:")]
+    return RemoteError(what, why=" ".join(lines[:2])[:500], next=f"git ls-remote {remote}")

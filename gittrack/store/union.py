@@ -1,0 +1,186 @@
+"""Join two commits of the store, looking only at what differs between their trees.
+
+What `core.join` says of files, done with tree entries: a run that only one side has is taken whole,
+by the id of its tree, and files that are named by their content are never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gittrack.core import codec
+from gittrack.core.join import FileClass, entity_of, file_class, is_tombstone, join_entity
+from gittrack.errors import CorruptStoreError
+from gittrack.store.objects import Entry, Put, Reader, iter_tree_changes, parse_tree
+
+#: Stands for the content of a file that is not read: this, and the entry.
+_UNREAD = b"\0gittrack entry "
+_UNREAD_KINDS = (FileClass.UNION, FileClass.FOLLOWS)
+#: An entity with more files than this is nobody's run.
+_MOST_FILES = 200_000
+
+
+def join_trees(reader: Reader, ours: str, theirs: str, object_format: str) -> dict[str, Put]:
+    """What has to change in our tree to make it the join of both; empty if it is that already.
+
+    Args:
+        ours, theirs: ids of the trees of two store commits.
+    Raises:
+        CorruptStoreError: a tree is damaged or missing, or a file that must be read is.
+    """
+    purged = _purged(reader, ours) | _purged(reader, theirs)
+    changes: dict[str, Put] = {}
+    both: list[tuple[str, Entry, Entry]] = []
+    loose: dict[str, tuple[Entry | None, Entry | None]] = {}
+    for path, x, y in iter_tree_changes(reader, ours, theirs, _is_entity):
+        if not _is_entity(path):
+            loose[path] = x, y
+        elif (path.partition("/")[0], path.rpartition("/")[2]) in purged:
+            if x is not None:
+                changes[path] = Put()
+        elif x is None:
+            changes[path] = Put(entry=y)
+        elif y is not None:
+            both.append((path, x, y))
+    # A tombstone that only they have takes a run that is the same on both sides, too.
+    for path in _standing(reader, ours, purged):
+        changes[path] = Put()
+    for path, x, y in both:
+        left, right = _files(reader, path, x), _files(reader, path, y)
+        changes.update(_join(reader, path, left, right, object_format))
+    changes.update(_join(reader, "", *_sides(loose), object_format))
+    return changes
+
+
+def _is_entity(path: str) -> bool:
+    """Whether a folder is one entity: joined as a whole, or taken as a whole."""
+    return path != "" and entity_of(f"{path}/x") == path
+
+
+def _sides(
+    loose: Mapping[str, tuple[Entry | None, Entry | None]],
+) -> tuple[dict[str, Entry], dict[str, Entry]]:
+    left = {path: x for path, (x, _) in loose.items() if x is not None}
+    right = {path: y for path, (_, y) in loose.items() if y is not None}
+    return left, right
+
+
+def _join(
+    reader: Reader,
+    folder: str,
+    left: Mapping[str, Entry],
+    right: Mapping[str, Entry],
+    object_format: str,
+) -> dict[str, Put]:
+    """The files of one folder that change, joined by their classes."""
+    contents = _read(reader, [*left.items(), *right.items()])
+    joined = join_entity(
+        {name: contents[name, entry] for name, entry in left.items()},
+        {name: contents[name, entry] for name, entry in right.items()},
+    )
+    prefix = f"{folder}/" if folder else ""
+    changes: dict[str, Put] = {}
+    for name, data in joined.items():
+        mine = left.get(name)
+        if data.startswith(_UNREAD):
+            mode, oid = data[len(_UNREAD) :].decode().split(" ")
+            if mine is None or mine.oid != oid:
+                changes[prefix + name] = Put(entry=Entry(mode, oid))
+        elif mine is None or mine.oid != codec.blob_id(data, object_format):
+            changes[prefix + name] = Put(data=data)
+    for name in left.keys() - joined.keys():
+        changes[prefix + name] = Put()
+    return changes
+
+
+def _read(reader: Reader, files: Iterable[tuple[str, Entry]]) -> dict[tuple[str, Entry], bytes]:
+    """The content of files; of those that are named by their content, a stand-in."""
+    contents: dict[tuple[str, Entry], bytes] = {}
+    wanted: list[tuple[str, Entry]] = []
+    for name, entry in files:
+        if file_class(name) in _UNREAD_KINDS:
+            contents[name, entry] = _UNREAD + f"{entry.mode} {entry.oid}".encode()
+        else:
+            wanted.append((name, entry))
+    found = reader.read_many(entry.oid for _, entry in wanted)
+    for key, data in zip(wanted, found, strict=True):
+        if data is None:
+            raise CorruptStoreError(
+                f"the store's file {key[0]} is missing",
+                why=f"object {key[1].oid} is not in this repository",
+                next="git fsck",
+            )
+        contents[key] = data
+    return contents
+
+
+def _files(reader: Reader, folder: str, top: Entry) -> dict[str, Entry]:
+    """All files below a folder, by names relative to it."""
+    if not top.is_tree:
+        raise CorruptStoreError(f"the store's {folder} is no folder", next="git fsck")
+    files: dict[str, Entry] = {}
+    level = [("", top.oid)]
+    while level:
+        below: list[tuple[str, str]] = []
+        for (path, _), data in zip(level, reader.read_many(oid for _, oid in level), strict=True):
+            if data is None:
+                raise CorruptStoreError(
+                    f"the store's folder {folder}/{path} is missing",
+                    why="its tree object is not in this repository",
+                    next="git fsck",
+                )
+            for name, entry in parse_tree(data).items():
+                full = f"{path}/{name}" if path else name
+                if entry.is_tree:
+                    below.append((full, entry.oid))
+                else:
+                    files[full] = entry
+        if len(files) + len(below) > _MOST_FILES:
+            raise CorruptStoreError(
+                f"the store's {folder} holds more than {_MOST_FILES:,} files", next="git fsck"
+            )
+        level = below
+    return files
+
+
+# -- tombstones --------------------------------------------------------------------------
+
+
+def _purged(reader: Reader, tree: str) -> set[tuple[str, str]]:
+    """The entities that a store's tombstones name, as (top folder, id)."""
+    top = _tree(reader, tree).get("tombstones")
+    if top is None:
+        return set()
+    found = set()
+    for name in _files(reader, "tombstones", top):
+        entity = is_tombstone(f"tombstones/{name}")
+        if entity is not None:
+            found.add(entity)
+    return found
+
+
+def _standing(reader: Reader, tree: str, purged: set[tuple[str, str]]) -> list[str]:
+    """The folders of a store that belong to purged entities."""
+    from gittrack.store import layout
+
+    found = []
+    for top, entity_id in purged:
+        folder = layout.run_dir(entity_id) if top == "runs" else f"{top}/{entity_id}"
+        if top == "logged":
+            continue
+        at = tree
+        for part in folder.split("/"):
+            entry = _tree(reader, at).get(part)
+            if entry is None:
+                break
+            at = entry.oid
+        else:
+            found.append(folder)
+    return found
+
+
+def _tree(reader: Reader, oid: str) -> dict[str, Entry]:
+    for data in reader.read_many((oid,)):
+        if data is not None:
+            return parse_tree(data)
+    raise CorruptStoreError(f"tree {oid} of the store is missing", next="git fsck")
