@@ -19,7 +19,7 @@ from gittrack.repo.seal import check_writable, first_files
 from gittrack.repo.sharing import Sharing
 from gittrack.store import layout
 from gittrack.store.paths import find_paths
-from gittrack.store.write import Tree, update
+from gittrack.store.write import Person, Tree, update
 
 if TYPE_CHECKING:
     from gittrack.repo.edit import Editor
@@ -74,14 +74,17 @@ class Repo(Recording, Reading, Changing, Sharing):
             write = made and not dry_run
             return Tree(dict(first_files()), "start a store [skip ci]\n") if write else None
 
-        update(self._git, layout.STORE_REF, plan, self._person(), fsync=self.config.seal_fsync)
+        # Nobody's, and of no time: so two clones that both run `init` make the same commit.
+        nobody = Person("gittrack", "gittrack")
+        fsync = self.config.seal_fsync
+        update(self._git, layout.STORE_REF, plan, nobody, fsync=fsync, now=lambda: 0)
         verb = "would write" if dry_run else "wrote"
         lines = [
             f"{verb} {layout.STORE_REF} in {self._paths.common_dir}"
             if made
             else f"{layout.STORE_REF} is there already; nothing was changed",
             "runs are committed to that ref; branches, staging area and files stay untouched",
-            "no remote receives runs: nothing is shared until you say so",
+            self._share_default(dry_run=dry_run),
         ]
         return InitReport(made, tuple(lines))
 

@@ -89,11 +89,16 @@ class Opened(ABC):
         if not self._recovered:
             self._recovered = True
             self._recover_quietly()
+            self._take_fetched_quietly()
         return self._view
 
     @abstractmethod
     def _recover_quietly(self) -> None:
         """Take over dead journals; trouble with that is a warning."""
+
+    @abstractmethod
+    def _take_fetched_quietly(self) -> None:
+        """Take over what plain `git fetch` has brought, where that needs no commit."""
 
     def get_run(self, name: str) -> Run:
         """The one run of that id, hex prefix or name; see `repo.naming.Namer`.

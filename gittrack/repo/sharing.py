@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gittrack.errors import RemoteError
-from gittrack.repo.opened import Opened
+from gittrack.errors import GittrackError, RemoteError
+from gittrack.repo.opened import Opened, warn
 from gittrack.store import layout, remote
 from gittrack.store.write import list_refs
 
@@ -44,6 +44,15 @@ class Sharing(Opened):
             remote.share(self._git, found)
             self._git_config = None
         return Share(found, is_new)
+
+    def _share_default(self, *, dry_run: bool) -> str:
+        """Share with the remote that the branch follows, if there is one; what to say of it."""
+        if remote.default_remote(self.git_config, self._branch()) is None:
+            return "no remote receives runs: nothing is shared until you say so"
+        share = self.share_remote(dry_run=dry_run)
+        verb = "would write" if dry_run else "wrote"
+        wrote = f"{verb} a fetch refspec: " if share.is_new else ""
+        return f"{wrote}git pull brings the runs of {share.name}; gittrack push sends yours"
 
     def unshare_remote(self, name: str) -> bool:
         """Stop that, and forget what the remote had; whether it was shared. Our runs stay."""
@@ -97,6 +106,24 @@ class Sharing(Opened):
             if own_ref == layout.STORE_REF:
                 received += sync.take(self._git, theirs, fsync=self.config.seal_fsync)
         return received
+
+    def _take_fetched_quietly(self) -> None:
+        # Runs of colleagues come by plain `git pull`, for which no hook of ours is called.
+        if not remote.shared_remotes(self.git_config):
+            return
+        from gittrack.repo import sync
+
+        try:
+            for ref, theirs in sorted(list_refs(self._git, layout.REMOTE_REFS).items()):
+                name, own_ref = layout.split_remote_ref(ref)
+                if own_ref != layout.STORE_REF:
+                    continue
+                tip = sync.join_into(self._git, theirs, fsync=self.config.seal_fsync, commits=False)
+                if tip != theirs and sync.has_more(self._git, theirs, tip):
+                    warn(f"{name} has runs that are not joined with yours yet: gittrack sync")
+        except (GittrackError, OSError) as error:
+            what = error.message if isinstance(error, GittrackError) else str(error)
+            warn(f"what git fetched was not taken over: {what}")
 
     def _branch(self) -> str | None:
         out = self._git.run("symbolic-ref", "--quiet", "--short", "HEAD", check=False)

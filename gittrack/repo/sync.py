@@ -28,7 +28,9 @@ class Synced(NamedTuple):
     sent: int = 0
 
 
-def join_into(git: Git, theirs: str, *, fsync: bool, is_peer: bool = False) -> str:
+def join_into(
+    git: Git, theirs: str, *, fsync: bool, is_peer: bool = False, commits: bool = True
+) -> str:
     """Make our store the join of what it is and another store commit; the tip after it.
 
     With U and V the commits, joins not counted, that only ours and only theirs have:
@@ -41,13 +43,14 @@ def join_into(git: Git, theirs: str, *, fsync: bool, is_peer: bool = False) -> s
     Args:
         is_peer: whether theirs is another clone's, not that of a remote that all meet at. Three
             clones in a ring would otherwise hand their commits on for ever.
+        commits: whether a join commit may be made; a read only takes what is the join already.
     Raises:
         CorruptStoreError, StoreFormatError: theirs is refused; ours stays as it was.
     """
     check_readable(git, theirs)
     for attempt in range(_MAX_TRIES):
         with turn(git):
-            tip = _try(git, theirs, is_peer=is_peer, fsync=fsync)
+            tip = _try(git, theirs, is_peer=is_peer, commits=commits, fsync=fsync)
         if tip is not None:
             return tip
         time.sleep(0.01 * os.urandom(1)[0] / 255 * min(attempt + 1, 10))
@@ -58,7 +61,7 @@ def join_into(git: Git, theirs: str, *, fsync: bool, is_peer: bool = False) -> s
     )
 
 
-def _try(git: Git, theirs: str, *, is_peer: bool, fsync: bool) -> str | None:
+def _try(git: Git, theirs: str, *, is_peer: bool, commits: bool, fsync: bool) -> str | None:
     """One attempt; None if our ref moved meanwhile."""
     ours = read_ref(git, layout.STORE_REF)
     if ours is None:
@@ -68,6 +71,8 @@ def _try(git: Git, theirs: str, *, is_peer: bool, fsync: bool) -> str | None:
     only_ours, only_theirs = _count(git, ours, theirs)
     if not only_theirs and (only_ours or (is_peer and ours > theirs)):
         return ours
+    if only_ours and not commits:
+        return ours
     return _join(git, ours, theirs, takes=not only_ours, fsync=fsync)
 
 
@@ -75,6 +80,11 @@ def _count(git: Git, ours: str, theirs: str) -> tuple[int, int]:
     out = git.run("rev-list", "--no-merges", "--count", "--left-right", f"{ours}...{theirs}")
     left, right = out.split()
     return int(left), int(right)
+
+
+def has_more(git: Git, theirs: str, ours: str) -> bool:
+    """Whether another store commit holds commits, joins not counted, that ours lacks."""
+    return _count(git, ours, theirs)[1] > 0
 
 
 def _join(git: Git, ours: str, theirs: str, *, takes: bool, fsync: bool) -> str | None:

@@ -314,3 +314,34 @@ def meet(repos: list[GitRepo], gits: list[Git], one: int, two: int) -> None:
     if theirs is not None:
         repos[one].git("fetch", "-q", "--no-write-fetch-head", repos[two].path, theirs)
         join_into(gits[one], theirs, fsync=False, is_peer=True)
+
+
+def test_what_plain_git_brought_is_seen_without_a_commit(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    a, b = clones(tmp_path, 2)
+    with Repo.find(a.path, {}) as one, Repo.find(b.path, {}) as two:
+        lines = one.init().lines + two.init().lines
+        assert sum("wrote a fetch refspec" in line for line in lines) == 2
+    # Two stores that were made apart begin with the same commit.
+    assert tip(a) == tip(b)
+    record(a, "one")
+    with Repo.find(a.path, {}) as one:
+        one.push("origin")
+    b.git("pull", "-q")
+    assert names(b) == {"one"}
+    assert tip(a) == tip(b)
+    record(a, "two")
+    record(b, "mine")
+    with Repo.find(a.path, {}) as one:
+        one.push("origin")
+    b.git("fetch", "-q")
+    before = tip(b)
+    capfd.readouterr()
+    assert names(b) == {"one", "mine"}
+    assert "origin has runs that are not joined with yours yet" in capfd.readouterr().err
+    assert tip(b) == before
+    with Repo.find(b.path, {}) as two:
+        assert two.join_fetched() == 1
+    assert names(b) == {"one", "two", "mine"}
+    assert capfd.readouterr().err == ""
