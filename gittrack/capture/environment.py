@@ -32,19 +32,23 @@ LOCKS = (
 )  # fmt: skip
 _MOST_LOCK_BYTES = 4_000_000
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Environment(NamedTuple):
-    """An environment: the digest of its lock, and the files that are kept of it, by name."""
+    """An environment: the digest of its lock, and the files that are kept of it, by name.
+
+    `notes` says what was withheld, `redacted` what was taken out of the lock.
+    """
 
     digest: str
     files: dict[str, bytes]
     notes: tuple[str, ...] = ()
+    redacted: tuple[str, ...] = ()
 
 
-def known(folder: str, key: str) -> str | None:
-    """The digest of the environment that looked like this when it was last read, if any did.
+def known(folder: str, key: str) -> Environment | None:
+    """The environment that looked like this when it was last read, if any did; without its files.
 
     Args:
         folder: where `remember` keeps what it was given.
@@ -59,11 +63,12 @@ def known(folder: str, key: str) -> str | None:
         for path, head in found["checkouts"]:
             if head_commit(path) != head:
                 return None
-        digest, names = str(found["digest"]), [str(name) for name in found["files"]]
+        if not all(os.path.exists(os.path.join(folder, str(name))) for name in found["files"]):
+            return None
+        notes, redacted = map(tuple, (found["notes"], found["redacted"]))
+        return Environment(str(found["digest"]), {}, notes, redacted)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    present = all(os.path.exists(os.path.join(folder, name)) for name in names)
-    return digest if present else None
 
 
 def load(folder: str, digest: str) -> dict[str, bytes]:
@@ -119,8 +124,10 @@ def read(worktree: str | None, allow: Sequence[str] = ()) -> tuple[Environment, 
     files: dict[str, bytes] = {}
     notes: list[str] = []
     checkouts: dict[str, str] = {}
-    for name, value, path, head in _packages(worktree, allow):
-        lock[f"packages.{name}"] = value
+    redacted: list[str] = []
+    for name, value, path, head in _packages(worktree):
+        lock[f"packages.{name}"], hits = redact.redact_url(value, allow)
+        redacted += [f"environment: {name}: {hit}" for hit in hits]
         if path is not None and head is not None:
             checkouts[path] = head
     lock.update(_conda())
@@ -135,7 +142,7 @@ def read(worktree: str | None, allow: Sequence[str] = ()) -> tuple[Environment, 
     text = codec.encode_mapping(lock)
     digest = sha256(text).hexdigest()[:24]
     files[f"{digest}.yaml"] = text
-    return Environment(digest, files, tuple(notes)), checkouts
+    return Environment(digest, files, tuple(notes), tuple(redacted)), checkouts
 
 
 def remember(folder: str, key: str, found: Environment, checkouts: dict[str, str]) -> None:
@@ -149,6 +156,8 @@ def remember(folder: str, key: str, found: Environment, checkouts: dict[str, str
         "format": _FORMAT,
         "digest": found.digest,
         "files": sorted(found.files),
+        "notes": found.notes,
+        "redacted": found.redacted,
         "checkouts": sorted(checkouts.items()),
     }
     files = {**found.files, f"{key}.json": json.dumps(facts).encode()}
@@ -164,9 +173,7 @@ def remember(folder: str, key: str, found: Environment, checkouts: dict[str, str
 # -- packages ------------------------------------------------------------------------------
 
 
-def _packages(
-    worktree: str | None, allow: Sequence[str]
-) -> Iterator[tuple[str, str, str | None, str | None]]:
+def _packages(worktree: str | None) -> Iterator[tuple[str, str, str | None, str | None]]:
     """Name, what is installed, and for an editable package its folder and that folder's commit."""
     from importlib import metadata
 
@@ -186,7 +193,7 @@ def _packages(
         path = head = None
         value = str(version)
         if direct:
-            origin, path, head = _origin(direct, worktree, allow)
+            origin, path, head = _origin(direct, worktree)
             value = f"{value} {origin}".rstrip()
         yield key, value, path, head
 
@@ -195,9 +202,7 @@ def _split(name: str) -> list[str]:
     return name.replace("_", "-").replace(".", "-").split("-")
 
 
-def _origin(
-    text: str, worktree: str | None, allow: Sequence[str]
-) -> tuple[str, str | None, str | None]:
+def _origin(text: str, worktree: str | None) -> tuple[str, str | None, str | None]:
     """Where a package came from if not from an index, see PEP 610."""
     try:
         found = json.loads(text)
@@ -207,12 +212,10 @@ def _origin(
     except (ValueError, AttributeError):
         return "", None, None
     if isinstance(vcs, dict):
-        safe, _ = redact.redact_url(url, allow)
-        return f"{vcs.get('vcs', 'git')}+{safe} @ {vcs.get('commit_id', '')}", None, None
+        return f"{vcs.get('vcs', 'git')}+{url} @ {vcs.get('commit_id', '')}", None, None
     if not url.startswith("file://"):
-        safe, _ = redact.redact_url(url, allow)
         digest = str(archive.get("hash", "")) if isinstance(archive, dict) else ""
-        return f"{safe} {digest.replace('=', ':')}".rstrip(), None, None
+        return f"{url} {digest.replace('=', ':')}".rstrip(), None, None
     from urllib.parse import unquote
 
     path = unquote(url.removeprefix("file://"))

@@ -9,6 +9,8 @@ import os
 import re
 import sys
 
+from gittrack.capture.process import ask
+
 _NVIDIA = "/proc/driver/nvidia"
 #: nvidia-smi may take seconds where no persistence daemon runs, and longer on a sick GPU.
 _SMI_TIMEOUT_S = 20
@@ -46,7 +48,7 @@ def limits() -> list[object]:
 
 def _cpu() -> str:
     if sys.platform == "darwin":
-        return _run("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string", timeout_s=5)
+        return ask("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string", timeout_s=5)
     text = _read("/proc/cpuinfo", 20_000)
     # ARM names no model there.
     named = re.search(r"(?m)^(?:model name|Hardware|Model|cpu model)\s*:\s*(.+)$", text)
@@ -122,7 +124,7 @@ def _nvidia() -> tuple[str, list[str]]:
 
 
 def _nvidia_smi() -> tuple[str, list[str]]:
-    text = _run(
+    text = ask(
         "nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader",
         timeout_s=_SMI_TIMEOUT_S,
     )  # fmt: skip
@@ -149,15 +151,3 @@ def _read(path: str, most: int) -> str:
             return file.read(most).decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _run(*command: str, timeout_s: float) -> str:
-    import subprocess
-
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.decode("utf-8", "replace").strip()

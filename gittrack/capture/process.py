@@ -35,28 +35,12 @@ def boot_id() -> str:
     A process id of another boot says nothing about a process of this one.
     """
     if sys.platform == "darwin":
-        return _sysctl("kern.bootsessionuuid")
+        return ask("/usr/sbin/sysctl", "-n", "kern.bootsessionuuid", timeout_s=5)
     try:
         with open("/proc/sys/kernel/random/boot_id", "rb") as file:
             return file.read(64).decode("ascii", "replace").strip()
     except OSError:
         return ""
-
-
-def _sysctl(name: str) -> str:
-    import subprocess
-
-    try:
-        done = subprocess.run(
-            ["/usr/sbin/sysctl", "-n", name],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.decode("ascii", "replace").strip()
 
 
 def user_name() -> str:
@@ -123,6 +107,32 @@ def ranks(environ: Mapping[str, str]) -> dict[str, int]:
             keys = ("rank", "world_size", "local_rank")
             return {k: int(t) for k, t in zip(keys, texts, strict=True) if t.isdigit()}
     return {}
+
+
+def die_of(number: int) -> None:
+    """End as by this signal, so that the shell knows, and stops a script at Ctrl-C."""
+    import contextlib
+    import signal
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+
+
+def ask(*command: str, timeout_s: float) -> str:
+    """What a program prints, without blanks around it; empty if it fails or takes too long."""
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.decode("utf-8", "replace").strip()
 
 
 def identity(git_config: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> Identity:

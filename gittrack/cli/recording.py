@@ -13,6 +13,7 @@ from gittrack.core import codec
 from gittrack.errors import GittrackError, UsageError
 from gittrack.repo import Repo
 from gittrack.repo.detached import find_recording
+from gittrack.repo.values import NewRun
 from gittrack.tracking.active import ActiveRun, tag_notes
 
 VARIABLE = "GITTRACK_RUN_ID"
@@ -56,8 +57,6 @@ def begin(
     captures: bool,
 ) -> ActiveRun:
     """Begin the run that the options ask for; inside another run it is that one's child."""
-    from gittrack.repo.joining import read_older
-
     params = parse_params(args.param)
     notes: dict[str, Any] = dict(
         tag_notes(
@@ -67,17 +66,17 @@ def begin(
     if args.description is not None:
         notes["description"] = args.description
     outer = os.environ.get(VARIABLE)
-    parent = read_older(repo.journal_dir, outer) if outer else None
-    began = repo.begin_run(
+    parent = repo.find_live(outer) if outer else None
+    new = NewRun(
         args.name,
         args.experiment or repo.config.experiment,
-        parent=None if parent is None else parent[0].run_id,
-        notes=notes,
-        argv=None if argv is None else list(argv),
-        is_open=is_open,
-        captures=captures,
+        None if parent is None else parent.run_id,
+        notes,
+        None if argv is None else list(argv),
+        is_open,
+        captures,
     )
-    run = ActiveRun(began, repo.recorder(), repo.config)
+    run = ActiveRun(repo.begin_run(new), repo.recorder(), repo.config)
     if params:
         run.log_params(params)
     return run
@@ -134,27 +133,13 @@ def joined(args: argparse.Namespace) -> Iterator[ActiveRun]:
     run_id = joined_id(args)
     repo = find_recording()
     try:
-        _check_running(repo, run_id)
-        run = ActiveRun(repo.join_run(run_id, is_step=True), repo.recorder(), repo.config)
+        run = ActiveRun(repo.join_step(run_id), repo.recorder(), repo.config)
         try:
             yield run
         finally:
             run.end()
     finally:
         repo.close()
-
-
-def _check_running(repo: Repo, run_id: str) -> None:
-    from gittrack.repo.joining import read_older
-
-    if read_older(repo.journal_dir, run_id) is not None:
-        return
-    run = repo.get_run(run_id)
-    raise UsageError(
-        f"run '{run.name}' has ended ({run.status})",
-        why="a step can only be added to a run that goes on",
-        next=f"export {VARIABLE}=$(gittrack start)",
-    )
 
 
 def point(text: str) -> tuple[str, float]:

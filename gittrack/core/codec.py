@@ -176,18 +176,14 @@ def _not_a_segment(error: Exception) -> CorruptStoreError:
     return CorruptStoreError("a metric segment does not follow the format", why=str(error))
 
 
-def segment_name(writer: str, data: bytes) -> str:
-    """The file name of a segment: its writer and 12 hex digits of its sha256."""
+def segment_name(writer: str, data: bytes, suffix: str = ".csv") -> str:
+    """The file name of a segment, or with `.txt` of a piece of output.
+
+    Its writer and 12 hex digits of its sha256.
+    """
     from hashlib import sha256
 
-    return f"{writer}-{sha256(data).hexdigest()[:12]}.csv"
-
-
-def piece_name(writer: str, data: bytes) -> str:
-    """The file name of a piece of output: its writer and 12 hex digits of its sha256."""
-    from hashlib import sha256
-
-    return f"{writer}-{sha256(data).hexdigest()[:12]}.txt"
+    return f"{writer}-{sha256(data).hexdigest()[:12]}{suffix}"
 
 
 def point_order(point: Metric) -> tuple[int, int, int, float]:

@@ -47,11 +47,15 @@ from gittrack.journal.state import (
     FORMAT,
     Staged,
     State,
+    list_outputs,
     list_runs,
+    mark_killed,
     parse,
     read_journal,
+    read_output,
     read_run,
     remove,
+    split_output,
 )
 
 __all__ = [
@@ -67,12 +71,16 @@ __all__ = [
     "State",
     "disown",
     "judge",
+    "list_outputs",
     "list_owners",
     "list_runs",
+    "mark_killed",
     "own",
     "parse",
     "read_journal",
+    "read_output",
     "read_run",
     "remove",
     "remove_owner",
+    "split_output",
 ]

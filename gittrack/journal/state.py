@@ -5,14 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from typing import Any, NamedTuple
 
-from gittrack.core.model import Stamp
+from gittrack.core import codec
+from gittrack.core.model import KILLED, Stamp
 from gittrack.errors import JournalError
 from gittrack.journal.files import FILES, HEAD, LOG, TAIL, unlink
 
 FORMAT = 1
+
+
+#: The line that stands for what was left out of a long output.
+_LEFT_OUT = re.compile(rb"(?m)^\[\.\.\. \d+ lines, (\d+) bytes left out \.\.\.\]\n")
 
 
 class Staged(NamedTuple):
@@ -100,20 +106,7 @@ class State:
 
     def output(self) -> bytes:
         """What the writer printed, as far as it was kept; a line tells what is missing."""
-        path = os.path.join(self.folder, self.writer)
-        head, tail = _read_or_empty(path + HEAD), _read_or_empty(path + TAIL)
-        first, _, rest = tail.partition(b"\n")
-        if not tail:
-            return head
-        try:
-            lines, size, most = (int(word) for word in first.split())
-        except ValueError:
-            return head
-        if len(rest) > most:
-            start = rest.find(b"\n", len(rest) - most) + 1
-            lines, size, rest = lines + rest.count(b"\n", 0, start), size + start, rest[start:]
-        left_out = b"[... %d lines, %d bytes left out ...]\n" % (lines, size) if lines else b""
-        return head + left_out + rest
+        return read_output(os.path.join(self.folder, self.writer))
 
     def by_key(self) -> dict[str, list[tuple[int, int, str]]]:
         """All points by key, as (step, time_ms, value as text)."""
@@ -122,6 +115,42 @@ class State:
     def staged_path(self, name: str) -> str:
         """Where the copy of that name lies."""
         return os.path.join(self.folder, self.writer + FILES, os.path.basename(name))
+
+
+def read_output(path: str) -> bytes:
+    """What a writer printed, as far as it was kept; a line tells what is missing.
+
+    Args:
+        path: what the names of its files begin with.
+    """
+    head, tail = _read_or_empty(path + HEAD), _read_or_empty(path + TAIL)
+    first, _, rest = tail.partition(b"\n")
+    try:
+        lines, size, most = (int(word) for word in first.split())
+    except ValueError:
+        return head  # there is no tail yet
+    if len(rest) > most:
+        start = rest.find(b"\n", len(rest) - most) + 1
+        lines, size, rest = lines + rest.count(b"\n", 0, start), size + start, rest[start:]
+    left_out = b"[... %d lines, %d bytes left out ...]\n" % (lines, size) if lines else b""
+    return head + left_out + rest
+
+
+def split_output(data: bytes) -> tuple[bytes, int, bytes]:
+    """The beginning, how many bytes were left out, and the end, of what `read_output` gave."""
+    mark = _LEFT_OUT.search(data)
+    if mark is None:
+        return data, 0, b""
+    return data[: mark.start()], int(mark[1]), data[mark.end() :]
+
+
+def list_outputs(folder: str) -> list[str]:
+    """The writers of a run that have printed something."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name[: -len(HEAD)] for name in names if name.endswith(HEAD))
 
 
 def list_runs(journal_dir: str) -> list[str]:
@@ -215,6 +244,20 @@ def _parse_record(state: State, line: str) -> None:
             "I ": state.inputs,
             "E ": state.end,
         }[op].update(record)
+
+
+def mark_killed(state: State) -> None:
+    """The end that a writer could not write: killed, when it last wrote.
+
+    Of a run that somebody else ends, only this writer's part ended so.
+    """
+    last_ms = state.last_written_ms()
+    end = codec.format_time(last_ms)
+    state.end = {"status": KILLED, "end": end}
+    if not state.joins:
+        t = max([last_ms, *(stamp.t + 1 for stamp in state.notes.values())])
+        state.notes["status"] = Stamp(KILLED, t, state.writer)
+        state.notes["end"] = Stamp(end, t, state.writer)
 
 
 def remove(state: State) -> None:

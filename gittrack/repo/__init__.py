@@ -47,7 +47,7 @@ class RecoverReport(NamedTuple):
     waiting: tuple[Waiting, ...]
 
 
-class Repo(Recording, Reading, Changing, Sharing):
+class Repo(Reading, Sharing, Changing, Recording):
     """The runs of one git repository.
 
     Open it with `Repo.find`. A Repo may be used from several threads to record; read from

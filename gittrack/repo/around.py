@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +22,7 @@ from gittrack.errors import GittrackError
 from gittrack.store.git import Git
 
 if TYPE_CHECKING:
+    from gittrack.capture.environment import Environment
     from gittrack.store.source import Head, Snapshot
 
 #: How long the end of a run waits for what is still being read.
@@ -179,6 +179,8 @@ class Around:
         return Code(facts, found, overlay, tuple(warnings), hidden)
 
     def _snapshot(self, git: Git, head: Head) -> Snapshot:
+        import tempfile
+
         from gittrack.store import source as source_room
 
         def withhold(path: str, data: bytes) -> str | None:
@@ -243,9 +245,9 @@ class Around:
 
         worktree = None if self._git is None else self._git.worktree
         key = environment.look(worktree)
-        digest = environment.known(self._folder, key)
-        if digest is not None:
-            self._environment = Found({"env": digest})
+        found = environment.known(self._folder, key)
+        if found is not None:
+            self._environment = _of_environment(found)
             return self._environment
         return self._start("environment", lambda: self._read_environment(worktree, key))
 
@@ -259,7 +261,7 @@ class Around:
             # The metadata of other people's packages may raise anything; the run goes on.
             result = Found(warnings=(f"the environment could not be recorded: {short(error)}",))
         else:
-            result = Found({"env": found.digest}, warnings=found.notes)
+            result = _of_environment(found)
         self._environment = result
         return result
 
@@ -340,6 +342,10 @@ def source_records(log: journal.RunJournal, found: Sequence[Found]) -> list[tupl
                 overlay.append([path, staged[0]])
             records.append((op, {"lines": lines, "overlay": overlay}))
     return records
+
+
+def _of_environment(found: Environment) -> Found:
+    return Found({"env": found.digest}, warnings=found.notes, redacted=found.redacted)
 
 
 def _only_head(head: Head) -> Source:

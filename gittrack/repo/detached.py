@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from gittrack.config import Config, parse_git_config
 from gittrack.config import load as load_config
 from gittrack.core import names
 from gittrack.errors import GittrackError, NotARepositoryError, RunNotFoundError
-from gittrack.repo.joining import check_open, read_older
-from gittrack.repo.recorder import Began, Older, Recorder
+from gittrack.repo.opened import warn
+from gittrack.repo.recorder import Recorder
+from gittrack.repo.recording import Recording
 from gittrack.store.git import Git
 from gittrack.store.paths import RepoPaths
 
@@ -36,18 +37,24 @@ def find_recording(environ: Mapping[str, str] = os.environ) -> Repo:
         return cast("Repo", Detached(journal_dir, environ))
 
 
-class Detached:
+class Detached(Recording):
     """Stands in for a Repo as far as recording goes; `gittrack recover DIR` does the rest."""
 
+    #: There is no worktree to look for results in.
     is_bare = True
 
     def __init__(self, journal_dir: str, environ: Mapping[str, str]) -> None:
-        self.root = self.journal_dir = os.path.abspath(journal_dir)
+        self.root = os.path.abspath(journal_dir)
         git_config = _git_config()
         self.config: Config = load_config(None, git_config, environ)
         self._recorder = Recorder(
-            None, None, self.journal_dir, self.config, git_config, seals=False, warn=_say
+            None, None, self.root, self.config, git_config, seals=False, warn=warn
         )
+
+    @property
+    def journal_dir(self) -> str:
+        """The folder."""
+        return self.root
 
     def recorder(self) -> Recorder:
         """The writing side of this process."""
@@ -58,48 +65,12 @@ class Detached:
         name = names.check_experiment_name(name)
         return names.experiment_id(name), name
 
-    def begin_run(
-        self, name: str, experiment: str, *, parent: str | None, notes: Mapping[str, Any],
-        argv: list[str] | None = None, is_open: bool = False, captures: bool = True,
-    ) -> Began:  # fmt: skip
-        """Begin a run in the experiment of that name; see `Recorder.begin`."""
-        return self._recorder.begin(
-            name=name, experiment=self.experiment_for(experiment), parent=parent, notes=notes,
-            argv=argv, is_open=is_open, captures=captures,
-        )  # fmt: skip
-
-    def finish_run(self, run_id: str) -> Began:
-        """Take hold of an open run to end it; see `Repo.finish_run`."""
-        older, _ = self._live(run_id)
-        check_open(self.journal_dir, older)
-        return self._recorder.resume(older, {}, name=older.name, is_step=True)
-
-    def _live(self, run_id: str) -> tuple[Older, bool]:
-        live = read_older(self.journal_dir, run_id)
-        if live is None:
-            raise RunNotFoundError(
-                f"there is no run {run_id} in {self.journal_dir}",
-                why="GITTRACK_RUN_ID names it, and only runs of this folder can be joined here",
-                next="unset GITTRACK_RUN_ID, or start the run with the same GITTRACK_JOURNAL",
-            )
-        return live
-
-    def join_run(
-        self,
-        run_id: str,
-        *,
-        name: str | None = None,
-        experiment: str | None = None,
-        notes: Mapping[str, Any] = {},
-        is_step: bool = False,
-    ) -> Began:
-        """Write to a run of the journal folder that another process ends."""
-        older, is_unnamed = self._live(run_id)
-        changed = dict(notes)
-        if name and is_unnamed:
-            changed["name"] = names.check_run_name(name)
-        shown = str(changed.get("name", older.name))
-        return self._recorder.join(older, changed, name=shown, is_step=is_step)
+    def _older(self, run_id: str) -> NoReturn:
+        raise RunNotFoundError(
+            f"there is no run {run_id} in {self.root}",
+            why="without a repository, only runs of this folder that go on can be written to",
+            next="unset GITTRACK_RUN_ID, or start the run with the same GITTRACK_JOURNAL",
+        )
 
     def close(self) -> None:
         """Stop; the journals stay."""
@@ -120,9 +91,3 @@ def _git_config() -> dict[str, list[str]]:
     except GittrackError:
         # No git at all: the author is then user@host.
         return {}
-
-
-def _say(text: str) -> None:
-    from gittrack.repo import warn
-
-    warn(text)

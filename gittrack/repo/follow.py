@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from gittrack import journal
 
-_LEFT_OUT = re.compile(rb"(?m)^\[\.\.\. \d+ lines, (\d+) bytes left out \.\.\.\]\n")
+#: How often output is looked for, and how often whether the run still goes.
+_POLL_S, _ASK_S = 0.2, 1.0
+#: Sealing takes a second at most after the end.
+_PATIENCE_S = 15.0
 
 
 class Follower:
@@ -25,45 +27,54 @@ class Follower:
             data: all of it, as it is kept: its beginning, a line for what was left out, its end.
         """
         given = self._given.get(writer, 0)
-        mark = _LEFT_OUT.search(data)
-        if mark is None:
-            head, dropped, tail = data, 0, b""
-        else:
-            head, dropped, tail = data[: mark.start()], int(mark[1]), data[mark.end() :]
+        head, dropped, tail = journal.split_output(data)
         at_tail = len(head) + dropped
-        total = at_tail + len(tail)
-        self._given[writer] = max(total, given)
+        self._given[writer] = max(at_tail + len(tail), given)
         return head[given:] + tail[max(0, given - at_tail) :]
 
 
 def follow(
     folders: Sequence[str],
     run_id: str,
+    is_running: Callable[[], bool],
     sealed: Callable[[], Sequence[tuple[str, bytes]]],
-    poll_s: float = 0.2,
 ) -> Iterator[tuple[str, bytes]]:
     """Pieces of output with their writers, until the run has ended.
 
     Args:
-        sealed: what the store holds of it in the end, by writer.
+        is_running: asked about once a second, for it reads the run's journals.
+        sealed: takes over what a dead process left, and gives what the store then holds, by writer.
     """
     follower = Follower()
+    ask_at = 0.0
     while True:
-        states = [state for folder in folders for state in journal.read_run(folder, run_id)]
-        for state in states:
-            piece = follower.news(state.writer, state.output())
+        if time.monotonic() >= ask_at:
+            if not is_running():
+                break
+            ask_at = time.monotonic() + _ASK_S
+        yield from _news(follower, folders, run_id)
+        time.sleep(_POLL_S)
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        yield from _news(follower, folders, run_id)
+        stored = sealed()
+        for writer, data in stored:
+            piece = follower.news(writer, data)
             if piece:
-                yield state.writer, piece
-        if not states or any(state.end and not state.joins for state in states):
-            break
-        time.sleep(poll_s)
-    # Sealing takes a second at most after the end; what was printed last is in the store then.
-    deadline = time.monotonic() + 15
-    while any(os.path.isdir(os.path.join(folder, run_id)) for folder in folders):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(poll_s)
-    for writer, data in sealed():
-        piece = follower.news(writer, data)
-        if piece:
-            yield writer, piece
+                yield writer, piece
+        if not _journals(folders, run_id) or time.monotonic() > deadline:
+            return
+        time.sleep(_POLL_S)
+
+
+def _news(follower: Follower, folders: Sequence[str], run_id: str) -> Iterator[tuple[str, bytes]]:
+    for path in _journals(folders, run_id):
+        for writer in journal.list_outputs(path):
+            piece = follower.news(writer, journal.read_output(os.path.join(path, writer)))
+            if piece:
+                yield writer, piece
+
+
+def _journals(folders: Sequence[str], run_id: str) -> list[str]:
+    paths = [os.path.join(folder, run_id) for folder in folders]
+    return [path for path in paths if os.path.isdir(path)]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from gittrack import journal
 from gittrack.core import codec, names
-from gittrack.core.model import DEFAULT_EXPERIMENT, short_id
-from gittrack.errors import UsageError
-from gittrack.repo.recorder import Older
+from gittrack.core.model import DEFAULT_EXPERIMENT, MetricSummary, short_id
+from gittrack.repo.values import Older
 
 
-def read_older(journal_dir: str, name: str) -> tuple[Older, bool] | None:
-    """A run that goes on here, and whether nobody has named it yet; None if there is none.
+def read_older(journal_dir: str, name: str) -> Older | None:
+    """A run that goes on here; None if there is none.
 
     Reading the journals of one run takes a millisecond, asking the store for it fifty: and
     every process of a job and every command of a script asks.
@@ -36,37 +35,21 @@ def read_older(journal_dir: str, name: str) -> tuple[Older, bool] | None:
             if codec.stamp_order(stamp) > codec.stamp_order(notes[key]):
                 notes[key] = stamp
     params = {key: value for state in states for key, value in state.params.items()}
-    next_steps: dict[str, int] = {}
+    metrics: dict[str, MetricSummary] = {}
     for state in states:
-        for key, points in state.by_key().items():
-            highest = max(step for step, _, _ in points) + 1
-            next_steps[key] = max(highest, next_steps.get(key, 0))
+        metrics = codec.merge_summaries(metrics, codec.summarise_points(state.by_key()))
     experiment = first.header.get("experiment") or [names.DEFAULT_EXPERIMENT_ID, DEFAULT_EXPERIMENT]
-    older = Older(
+    # Named by another writer, such as a rank that joined earlier.
+    named = "name" in notes and notes["name"].by != first.writer
+    return Older(
         run_id,
         str(notes["name"].v) if "name" in notes else "",
         (str(experiment[0]), str(experiment[1])),
         codec.parse_time(str(first.facts["start"])),
         str(first.facts.get("author", "")),
         params,
-        next_steps,
+        {key: item.last_step + 1 for key, item in metrics.items()},
+        {key: item.last for key, item in metrics.items()},
         max((stamp.t for stamp in notes.values()), default=0),
-    )
-    # Named by another writer, such as a rank that joined earlier.
-    named = "name" in notes and notes["name"].by != first.writer
-    return older, bool(first.header.get("unnamed")) and not named
-
-
-def check_open(journal_dir: str, older: Older) -> None:
-    """See that a run goes on without a process, so that anybody may end it.
-
-    Raises:
-        UsageError: a process ends it, or it has ended.
-    """
-    if any(state.is_open for state in journal.read_run(journal_dir, older.run_id)):
-        return
-    raise UsageError(
-        f"run '{older.name}' is not one that `gittrack start` began",
-        why="the program that records it ends it, or has ended it already",
-        next="gittrack status",
+        is_unnamed=bool(first.header.get("unnamed")) and not named,
     )

@@ -12,11 +12,12 @@ from gittrack.capture import process
 from gittrack.config import Config, parse_git_config
 from gittrack.config import load as load_config
 from gittrack.core.model import Run
+from gittrack.errors import NotARepositoryError
 from gittrack.repo.files import RunReader
 from gittrack.repo.recorder import Recorder
 from gittrack.repo.view import View
 from gittrack.store.git import Git
-from gittrack.store.paths import RepoPaths
+from gittrack.store.paths import RepoPaths, find_paths
 from gittrack.store.write import Person
 
 if TYPE_CHECKING:
@@ -91,6 +92,38 @@ class Opened(ABC):
             self._recover_quietly()
             self._take_fetched_quietly()
         return self._view
+
+    def recorder(self) -> Recorder:
+        """The writing side of this process."""
+        if self._recorder is None:
+            self._recorder = Recorder(
+                self._git,
+                self._code_git(),
+                self.journal_dir,
+                self.config,
+                self.git_config,
+                seals=self._can_write(),
+                warn=warn,
+            )
+        return self._recorder
+
+    def _can_write(self) -> bool:
+        return os.access(os.path.join(self._paths.common_dir, "objects"), os.W_OK)
+
+    def _code_git(self) -> Git | None:
+        if "GITTRACK_REPO" not in self._environ:
+            return None if self.is_bare else self._git
+        # Runs go elsewhere; the code is still the one here, if it is in a repository at all.
+        try:
+            paths = find_paths(None, self._environ)
+        except NotARepositoryError:
+            return None
+        return Git(paths) if paths.worktree is not None else None
+
+    def flush(self) -> None:
+        """Commit the runs of this process that have ended, now."""
+        if self._recorder is not None:
+            self._recorder.flush()
 
     @abstractmethod
     def _recover_quietly(self) -> None:

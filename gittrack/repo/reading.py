@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gittrack.core import names
-from gittrack.core.model import Experiment, Metric, Run, Source
+from gittrack.core.model import DEFAULT_EXPERIMENT, Experiment, Metric, Run, Source
+from gittrack.errors import GittrackError
 from gittrack.repo.files import Checkout, write_copy
-from gittrack.repo.opened import Opened
+from gittrack.repo.opened import Opened, warn
+from gittrack.repo.values import Older
 
 if TYPE_CHECKING:
     from gittrack.core.diff import RunDiff, SourceDiff
@@ -106,9 +108,11 @@ class Reading(Opened):
         from gittrack.repo.follow import follow
 
         def sealed() -> list[tuple[str, bytes]]:
+            self._recover_quietly()
             return self._reader(self.get_run(run.id)).pieces()
 
-        return follow(self._folders(), run.id, sealed)
+        view = self.view
+        return follow(self._folders(), run.id, lambda: view.is_running(run.id), sealed)
 
     def scan(self) -> ScanReport:
         """Look for secrets in what no remote has yet, and in the runs that go on."""
@@ -234,3 +238,43 @@ class Reading(Opened):
         from gittrack.repo.experiments import get_experiment
 
         return get_experiment(self.view, name)
+
+    # -- for those who record ------------------------------------------------------------
+
+    def _older(self, run_id: str) -> Older:
+        run = self.get_run(run_id)
+        record = self.view.record(run.id)
+        stamps = record.notes.values() if record is not None else ()
+        return Older(
+            run.id,
+            run.name,
+            (run.experiment_id, run.experiment),
+            run.start_ms,
+            run.author,
+            run.params,
+            {key: item.last_step + 1 for key, item in run.metrics.items()},
+            {key: item.last for key, item in run.metrics.items()},
+            max((stamp.t for stamp in stamps), default=0),
+        )
+
+    def experiment_for(self, name: str) -> tuple[str, str]:
+        """Id and name of the experiment that a new run of that name belongs to."""
+        name = names.check_experiment_name(name)
+        if name == DEFAULT_EXPERIMENT:
+            return names.DEFAULT_EXPERIMENT_ID, name
+        experiment_id = names.experiment_id(name)
+        try:
+            from gittrack.repo.experiments import experiment_of_now
+
+            found = experiment_of_now(self._git, lambda: self.view, name)
+        except (GittrackError, OSError) as error:
+            # A store that cannot be read must not stop a run; its journal is safe all the same.
+            what = error.message if isinstance(error, GittrackError) else str(error)
+            warn(f"experiment '{name}' was not looked up: {what}")
+            return experiment_id, name
+        if found.deleted:
+            warn(
+                f"experiment '{name}' is deleted: this run is hidden with it;"
+                f" next: gittrack experiments restore '{name}'"
+            )
+        return found.id, name

@@ -4,14 +4,14 @@ had already said of themselves."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gittrack import journal
 from gittrack.config import Config
 from gittrack.core import names
 from gittrack.core.model import KILLED
-from gittrack.repo.recorder import mark_killed
+from gittrack.repo.alive import is_held, judge
 from gittrack.repo.seal import Sealing, seal
 from gittrack.store.git import Git
 from gittrack.store.packs import join_small_packs
@@ -72,14 +72,7 @@ def recover(
             for state in states:
                 writer = state.owner
                 if writer not in dead and writer not in alive:
-                    judgement = journal.judge(
-                        journal_dir,
-                        writer,
-                        boot=boot,
-                        lost_after_s=config.journal_lost_after_s,
-                        keep_s=config.journal_keep_days * 86400,
-                        force=force,
-                    )
+                    judgement = judge(journal_dir, writer, config, boot, force=force)
                     if judgement.state == journal.DEAD:
                         dead[writer] = judgement
                     else:
@@ -108,16 +101,6 @@ def recover(
             judgement.release()
 
 
-def is_held(states: Sequence[journal.State], keep_days: int, now_s: float) -> bool:
-    """Whether a run goes on that belongs to no process, until somebody ends it."""
-    if not any(state.is_open for state in states):
-        return False
-    if any(state.end and not state.joins for state in states):
-        return False
-    latest_ms = max(state.last_written_ms() for state in states)
-    return now_s * 1000 - latest_ms < keep_days * 86_400_000
-
-
 def _without_orphans(taken: list[journal.State], unsealed: set[str]) -> list[journal.State]:
     """Leave what dead processes added to a run that is not in the store yet.
 
@@ -132,7 +115,7 @@ def _by_run(taken: list[journal.State]) -> dict[str, list[journal.State]]:
     by_run: dict[str, list[journal.State]] = {}
     for state in taken:
         if not state.end:
-            mark_killed(state)
+            journal.mark_killed(state)
         by_run.setdefault(state.run_id, []).append(state)
     return by_run
 
@@ -171,14 +154,7 @@ def _tidy(journal_dir: str, config: Config, boot: str, dead: dict[str, journal.J
         if writer in dead:
             journal.remove_owner(journal_dir, writer)
             continue
-        judgement = journal.judge(
-            journal_dir,
-            writer,
-            boot=boot,
-            lost_after_s=config.journal_lost_after_s,
-            keep_s=config.journal_keep_days * 86400,
-            force=False,
-        )
+        judgement = judge(journal_dir, writer, config, boot)
         if judgement.state == journal.DEAD:
             journal.remove_owner(journal_dir, writer)
             judgement.release()

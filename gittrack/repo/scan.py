@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gittrack import journal
 from gittrack.capture.scan import scan_file
+from gittrack.core.join import entity_of
 from gittrack.repo.seal import RunFiles
 from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.write import read_ref
-
-#: A run's folder: runs, month, day, hour, id; of a foreign one: runs, x, hex, id.
-_DEPTH = {True: 4, False: 5}
 
 
 class Leak(NamedTuple):
@@ -57,8 +54,11 @@ def _files(git: Git, folders: Sequence[str]) -> Iterator[tuple[str, str, bytes, 
         found = git.cat_file().read_many(entry[0] for entry in wanted)
         for (_, path), item in zip(wanted, found, strict=True):
             if item is not None and item.type == "blob":
-                run_id, name = _split(path)
-                yield run_id, name, item.data, False
+                entity = entity_of(path)
+                if entity.startswith(f"{layout.RUNS_DIR}/"):
+                    yield entity.rpartition("/")[2], path[len(entity) + 1 :], item.data, False
+                else:
+                    yield "", path, item.data, False
     for folder in folders:
         for run_id in journal.list_runs(folder):
             states = journal.read_run(folder, run_id)
@@ -66,11 +66,3 @@ def _files(git: Git, folders: Sequence[str]) -> Iterator[tuple[str, str, bytes, 
                 files: Mapping[str, bytes] = RunFiles(states).files
                 for name, data in files.items():
                     yield run_id, name, data, True
-
-
-def _split(path: str) -> tuple[str, str]:
-    parts = path.split("/")
-    if parts[0] != "runs":
-        return "", path
-    depth = _DEPTH[len(parts) > 1 and parts[1] == "x"]
-    return parts[depth - 1] if len(parts) >= depth else "", os.path.join(*parts[depth:], "")[:-1]

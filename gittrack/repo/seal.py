@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gittrack import journal
-from gittrack.capture import environment
 from gittrack.core import codec, join, names
 from gittrack.core.headline import headline
 from gittrack.core.model import DEFAULT_EXPERIMENT, Metric, MetricSummary, Stamp
@@ -194,6 +193,8 @@ class RunFiles:
             self.files[f"{path}.yaml"] = codec.encode_mapping(state.writer_facts)
             if state.end:
                 self.files[f"{path}.end.yaml"] = codec.encode_mapping(state.end)
+        from gittrack.capture import environment
+
         for facts in (state.facts, state.writer_facts):
             digest = facts.get("env")
             if isinstance(digest, str) and names.is_digest(digest):
@@ -202,7 +203,9 @@ class RunFiles:
                     self.shared[layout.environment_file(name)] = data
         output = state.output()
         if output:
-            self.files[f"{layout.LOGS_DIR}/{codec.piece_name(state.writer, output)}"] = output
+            self.files[f"{layout.LOGS_DIR}/{codec.segment_name(state.writer, output, '.txt')}"] = (
+                output
+            )
         for name, source in ((layout.SOURCE_FILE, state.source), (layout.DISK_FILE, state.disk)):
             if not source:
                 continue

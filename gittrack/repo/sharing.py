@@ -92,24 +92,9 @@ class Sharing(Opened):
         fsync = self.config.seal_fsync
         return sync.push(self._git, name, fsync=fsync, deadline_s=deadline_s, asks=asks)
 
-    def join_fetched(self) -> int:
-        """Join what plain `git fetch` has brought; the number of runs that came.
-
-        Raises:
-            CorruptStoreError, StoreFormatError: what a remote has is refused.
-        """
-        from gittrack.repo import sync
-
-        received = 0
-        for ref, theirs in sorted(list_refs(self._git, layout.REMOTE_REFS).items()):
-            _, own_ref = layout.split_remote_ref(ref)
-            if own_ref == layout.STORE_REF:
-                received += sync.take(self._git, theirs, fsync=self.config.seal_fsync)
-        return received
-
     def _take_fetched_quietly(self) -> None:
         # Runs of colleagues come by plain `git pull`, for which no hook of ours is called.
-        if not remote.shared_remotes(self.git_config):
+        if not self.shared_remotes() or not self._can_write():
             return
         from gittrack.repo import sync
 
@@ -118,8 +103,7 @@ class Sharing(Opened):
                 name, own_ref = layout.split_remote_ref(ref)
                 if own_ref != layout.STORE_REF:
                     continue
-                tip = sync.join_into(self._git, theirs, fsync=self.config.seal_fsync, commits=False)
-                if tip != theirs and sync.has_more(self._git, theirs, tip):
+                if not sync.take_without_commit(self._git, theirs):
                     warn(f"{name} has runs that are not joined with yours yet: gittrack sync")
         except (GittrackError, OSError) as error:
             what = error.message if isinstance(error, GittrackError) else str(error)

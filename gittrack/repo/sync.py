@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
-from gittrack.errors import RefMovedError, RemoteError
+from gittrack.errors import CorruptStoreError, RefMovedError, RemoteError
 from gittrack.repo import stored
 from gittrack.repo.seal import check_readable
 from gittrack.store import layout, remote
 from gittrack.store.git import Git
 from gittrack.store.objects import CatFileReader
 from gittrack.store.union import join_trees
-from gittrack.store.write import commit_join, move_ref, read_ref, turn
+from gittrack.store.write import commit_join, move_ref, pause, read_ref, turn
 
 #: Sixteen that push at once need about as many tries; a lost race costs one round trip.
 _MAX_TRIES = 50
@@ -28,9 +26,7 @@ class Synced(NamedTuple):
     sent: int = 0
 
 
-def join_into(
-    git: Git, theirs: str, *, fsync: bool, is_peer: bool = False, commits: bool = True
-) -> str:
+def join_into(git: Git, theirs: str, *, fsync: bool, is_peer: bool = False) -> str:
     """Make our store the join of what it is and another store commit; the tip after it.
 
     With U and V the commits, joins not counted, that only ours and only theirs have:
@@ -43,17 +39,16 @@ def join_into(
     Args:
         is_peer: whether theirs is another clone's, not that of a remote that all meet at. Three
             clones in a ring would otherwise hand their commits on for ever.
-        commits: whether a join commit may be made; a read only takes what is the join already.
     Raises:
         CorruptStoreError, StoreFormatError: theirs is refused; ours stays as it was.
     """
     check_readable(git, theirs)
     for attempt in range(_MAX_TRIES):
         with turn(git):
-            tip = _try(git, theirs, is_peer=is_peer, commits=commits, fsync=fsync)
+            tip = _try(git, theirs, is_peer=is_peer, fsync=fsync)
         if tip is not None:
             return tip
-        time.sleep(0.01 * os.urandom(1)[0] / 255 * min(attempt + 1, 10))
+        pause(attempt)
     raise RefMovedError(
         f"{layout.STORE_REF} moved {_MAX_TRIES} times while stores were joined",
         why="many processes write to this repository at once",
@@ -61,7 +56,7 @@ def join_into(
     )
 
 
-def _try(git: Git, theirs: str, *, is_peer: bool, commits: bool, fsync: bool) -> str | None:
+def _try(git: Git, theirs: str, *, is_peer: bool, fsync: bool) -> str | None:
     """One attempt; None if our ref moved meanwhile."""
     ours = read_ref(git, layout.STORE_REF)
     if ours is None:
@@ -71,9 +66,9 @@ def _try(git: Git, theirs: str, *, is_peer: bool, commits: bool, fsync: bool) ->
     only_ours, only_theirs = _count(git, ours, theirs)
     if not only_theirs and (only_ours or (is_peer and ours > theirs)):
         return ours
-    if only_ours and not commits:
-        return ours
-    return _join(git, ours, theirs, takes=not only_ours, fsync=fsync)
+    if not only_ours and _is_whole(git, ours, theirs):
+        return theirs if move_ref(git, layout.STORE_REF, theirs, ours) else None
+    return _join(git, ours, theirs, fsync=fsync)
 
 
 def _count(git: Git, ours: str, theirs: str) -> tuple[int, int]:
@@ -82,25 +77,53 @@ def _count(git: Git, ours: str, theirs: str) -> tuple[int, int]:
     return int(left), int(right)
 
 
-def has_more(git: Git, theirs: str, ours: str) -> bool:
-    """Whether another store commit holds commits, joins not counted, that ours lacks."""
-    return _count(git, ours, theirs)[1] > 0
+def take_without_commit(git: Git, theirs: str) -> bool:
+    """Take another store commit if nothing has to be joined for that; whether it is taken.
+
+    For those who only read: they may move our ref, and never make a commit.
+    """
+    check_readable(git, theirs)
+    ours = read_ref(git, layout.STORE_REF)
+    if ours is None:
+        return move_ref(git, layout.STORE_REF, theirs, None)
+    if ours == theirs:
+        return True
+    only_ours, only_theirs = _count(git, ours, theirs)
+    if not only_theirs:
+        return True
+    if only_ours or not _is_whole(git, ours, theirs):
+        return False
+    return move_ref(git, layout.STORE_REF, theirs, ours)
 
 
-def _join(git: Git, ours: str, theirs: str, *, takes: bool, fsync: bool) -> str | None:
-    """Take theirs if it is the join, else commit the join; None if our ref moved meanwhile."""
+def _is_whole(git: Git, ours: str, theirs: str) -> bool:
+    """Whether theirs is the join of both already."""
     reader = CatFileReader(git)
-    trees = [stored.tree_of(reader, commit) for commit in (ours, theirs)]
-    mine, other = trees
-    assert mine is not None and other is not None
-    object_format = "sha1" if len(ours) == 40 else "sha256"
-    if takes and not join_trees(reader, other, mine, object_format):
-        return theirs if move_ref(git, layout.STORE_REF, theirs, ours) else None
-    changes = join_trees(reader, mine, other, object_format)
+    return not join_trees(reader, _tree(reader, theirs), _tree(reader, ours), _format_of(ours))
+
+
+def _join(git: Git, ours: str, theirs: str, *, fsync: bool) -> str | None:
+    """Commit the join of both; None if our ref moved meanwhile."""
+    reader = CatFileReader(git)
+    mine = _tree(reader, ours)
+    changes = join_trees(reader, mine, _tree(reader, theirs), _format_of(ours))
     try:
         return commit_join(git, layout.STORE_REF, ours, theirs, mine, changes, fsync=fsync)
     except RefMovedError:
         return None
+
+
+def _tree(reader: CatFileReader, commit: str) -> str:
+    tree = stored.tree_of(reader, commit)
+    if tree is None:
+        raise CorruptStoreError(
+            f"commit {commit} of the store is missing", why="git has dropped it", next="git fsck"
+        )
+    return tree
+
+
+def _format_of(oid: str) -> str:
+    return "sha1" if len(oid) == 40 else "sha256"
 
 
 def pull(git: Git, name: str, *, fsync: bool, deadline_s: float | None, asks: bool) -> Synced:
@@ -123,30 +146,28 @@ def push(
     fsync: bool,
     deadline_s: float | None,
     asks: bool,
-    now: Callable[[], float] = time.monotonic,
 ) -> Synced:
     """Send our runs; who was overtaken brings the others' runs first, and tries again.
 
     Raises:
         RemoteError: the remote refused, or the deadline passed.
     """
-    give_up = None if deadline_s is None else now() + deadline_s
+    give_up = None if deadline_s is None else time.monotonic() + deadline_s
     received = 0
     for attempt in range(_MAX_TRIES):
         ours = read_ref(git, layout.STORE_REF)
         if ours is None:
             return Synced(name, received)
         known = read_ref(git, remote.tracking_ref(name))
-        left_s = None if give_up is None else max(0.5, give_up - now())
+        left_s = None if give_up is None else max(0.5, give_up - time.monotonic())
         if known is not None and ours == known and attempt:
             return Synced(name, received)
         sent = count_runs(git, known, ours)
-        done = remote.push(git, name, ours, deadline_s=left_s, asks=asks)
-        if done.done:
+        if remote.push(git, name, ours, deadline_s=left_s, asks=asks):
             return Synced(name, received, sent)
-        time.sleep(0.05 * os.urandom(1)[0] / 255 * min(attempt, 10))
+        pause(attempt, 0.05)
         received += pull(git, name, fsync=fsync, deadline_s=left_s, asks=asks).received
-        if give_up is not None and now() > give_up:
+        if give_up is not None and time.monotonic() > give_up:
             break
     raise RemoteError(
         f"the runs did not get to {name}",

@@ -24,7 +24,7 @@ from gittrack.core.model import (
 from gittrack.core.record import Record, join_records, to_run
 from gittrack.errors import CorruptStoreError
 from gittrack.repo import stored
-from gittrack.repo.recover import is_held
+from gittrack.repo.alive import is_held, judge
 from gittrack.repo.seal import check_readable
 from gittrack.store import layout
 from gittrack.store.git import Git
@@ -187,6 +187,13 @@ class View:
                 found[run_id] = Live(run_id, states, self._status(folder, states, judged))
         return found
 
+    def is_running(self, run_id: str) -> bool:
+        """Whether the journals of one run say that it goes on."""
+        found = ((folder, journal.read_run(folder, run_id)) for folder in self._dirs)
+        return any(
+            self._status(folder, states, {}) == RUNNING for folder, states in found if states
+        )
+
     def _status(
         self,
         folder: str,
@@ -203,14 +210,7 @@ class View:
                 continue
             key = (folder, state.owner)
             if key not in judged:
-                judgement = journal.judge(
-                    folder,
-                    state.owner,
-                    boot=self._boot,
-                    lost_after_s=self._config.journal_lost_after_s,
-                    keep_s=self._config.journal_keep_days * 86400,
-                    force=False,
-                )
+                judgement = judge(folder, state.owner, self._config, self._boot)
                 judgement.release()
                 judged[key] = judgement.state
             if judged[key] == journal.ALIVE:

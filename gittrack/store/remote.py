@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from gittrack.errors import GitError, RemoteError
 from gittrack.store import layout
 from gittrack.store.git import Git
+from gittrack.store.write import pause
 
 _QUIETLY = (
     *("-c", "core.hooksPath=/dev/null"),
@@ -30,21 +28,14 @@ _LOST = ("non-fast-forward", "fetch first", "stale info", "cannot lock ref", "fa
          "reference already exists", "failed to lock", "incorrect old value")  # fmt: skip
 
 
-class Pushed(NamedTuple):
-    """Whether a push arrived; if not, what git said."""
-
-    done: bool
-    reason: str = ""
-
-
 def refspec(remote: str) -> str:
     """The wildcard that brings a remote's stores; an exact one would break fetches without them."""
     return f"+{layout.STORE_REFS}*:{layout.REMOTE_REFS}{remote}/store/*"
 
 
-def tracking_ref(remote: str, ref: str = layout.STORE_REF) -> str:
-    """Where what a remote's ref pointed to is remembered."""
-    return f"{layout.REMOTE_REFS}{remote}/store/{ref.removeprefix(layout.STORE_REFS)}"
+def tracking_ref(remote: str) -> str:
+    """Where what a remote's store pointed to is remembered."""
+    return f"{layout.REMOTE_REFS}{remote}/store/{layout.STORE_REF.removeprefix(layout.STORE_REFS)}"
 
 
 def shared_remotes(git_config: Mapping[str, Sequence[str]]) -> list[str]:
@@ -82,29 +73,21 @@ def share(git: Git, remote: str) -> None:
 
 def unshare(git: Git, remote: str) -> None:
     """Undo `share`, and forget what the remote had."""
-    wanted = f"^{re.escape(refspec(remote))}$"
-    _configure(git, "--unset-all", f"remote.{remote}.fetch", wanted, check=False)
+    _configure(git, "--unset-all", f"remote.{remote}.fetch", f"^{re.escape(refspec(remote))}$")
     prefix = f"{layout.REMOTE_REFS}{remote}/"
     for ref in git.run("for-each-ref", "--format=%(refname)", prefix).decode().split():
         git.run("update-ref", "-d", ref)
 
 
-def _configure(git: Git, *args: str, check: bool = True) -> None:
+def _configure(git: Git, *args: str) -> None:
     for attempt in range(_MAX_TRIES):
         try:
-            git.run("config", *args, check=True)
+            git.run("config", *args)
             return
         except GitError as error:
             if "could not lock" not in error.why or attempt == _MAX_TRIES - 1:
-                if check:
-                    raise
-                return
-        _wait(attempt)
-
-
-def _wait(attempt: int) -> None:
-    """A moment, and a longer one each time."""
-    time.sleep(0.05 * (attempt + 1) * os.urandom(1)[0] / 255)
+                raise
+        pause(attempt, 0.05)
 
 
 def fetch(git: Git, remote: str, *, deadline_s: float | None = None, asks: bool = False) -> None:
@@ -124,44 +107,32 @@ def fetch(git: Git, remote: str, *, deadline_s: float | None = None, asks: bool 
         # Another process of this clone fetches the same; what it brings may be older than ours.
         if "cannot lock ref" not in err or attempt == _MAX_TRIES - 1:
             break
-        _wait(attempt)
+        pause(attempt, 0.05)
     raise _failed(f"the runs of {remote} could not be fetched", remote, err)
 
 
 def push(
-    git: Git,
-    remote: str,
-    commit: str,
-    *,
-    to: str | None = None,
-    ref: str = layout.STORE_REF,
-    deadline_s: float | None = None,
-    asks: bool = False,
-) -> Pushed:
+    git: Git, remote: str, commit: str, *, deadline_s: float | None = None, asks: bool = False
+) -> bool:
     """Send a store commit; never by force, so that nobody's runs are overwritten.
 
-    Args:
-        to: the URL, where a remote has several.
     Returns:
-        Not done if somebody else moved the ref; fetch, join and try again.
+        False if somebody else moved the ref; fetch, join and try again.
     Raises:
         RemoteError: it could not be reached, refused for another reason, or took too long.
     """
-    code, out, err = _talk(
-        git,
-        (
-            "push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no",
-            to or remote, f"{commit}:{ref}",
-        ),
-        deadline_s,
-        asks=asks,
+    command = (
+        "push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no", remote,
+        f"{commit}:{layout.STORE_REF}",
     )  # fmt: skip
+    code, out, err = _talk(git, command, deadline_s, asks=asks)
     if code == 0:
-        git.run("update-ref", tracking_ref(remote, ref), commit, check=False)
-        return Pushed(True)
-    said = "\n".join(line for line in out.splitlines() if line.startswith("!")) or err
+        # git follows only the refs that it fetches by name; without this the next status lies.
+        git.run("update-ref", tracking_ref(remote), commit, check=False)
+        return True
+    said = "\n".join(line for line in out.splitlines() if line.startswith("!"))
     if any(words in f"{said}\n{err}" for words in _LOST):
-        return Pushed(False, said)
+        return False
     raise _failed(f"the runs could not be pushed to {remote}", remote, f"{said}\n{err}")
 
 
@@ -184,6 +155,9 @@ def _talk(
     try:
         out, err = process.communicate(timeout=deadline_s)
     except subprocess.TimeoutExpired:
+        import signal
+
+        # Not in a session of its own it cannot be told from us by its group.
         if asks:
             process.kill()
         else:

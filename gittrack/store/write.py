@@ -227,7 +227,7 @@ def update(
                     raise
             except RefMovedError:
                 give_up = time.monotonic() + _LOCK_PATIENCE_S
-        time.sleep(_jitter() * 0.01 * min(attempt + 1, 10))
+        pause(attempt)
     raise RefMovedError(
         f"{ref} moved {_MAX_TRIES} times while a commit was written",
         why="many processes write to this repository at once",
@@ -263,6 +263,11 @@ def turn(git: Git) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def pause(attempt: int, longest_s: float = 0.01) -> None:
+    """Wait a moment of no certain length, up to ten times as long the later the attempt."""
+    time.sleep(_jitter() * longest_s * min(attempt + 1, 10))
 
 
 def _jitter() -> float:

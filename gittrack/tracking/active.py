@@ -25,7 +25,8 @@ from gittrack.repo import warn
 
 if TYPE_CHECKING:
     from gittrack.config import Config
-    from gittrack.repo.recorder import Began, Recorder
+    from gittrack.repo.recorder import Recorder
+    from gittrack.repo.values import Began
 
 #: Steps and times are int64.
 _LOW, _HIGH = -(1 << 63), (1 << 63) - 1

@@ -8,7 +8,6 @@ signal, ends every run that is still active.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import sys
 import threading
@@ -165,6 +164,8 @@ def start_run(
         # A forked worker's first start is its parent's run, as with GITTRACK_RUN_ID.
         _session.joined = True
         return inherited
+    from gittrack.repo.values import NewRun
+
     repo = _repo()
     notes: dict[str, Any] = {}
     if description is not None:
@@ -181,9 +182,8 @@ def start_run(
         began = repo.resume_run(run_id, name=run_name, notes=notes)
     else:
         parent = stack[-1].id if stack else _session.joins
-        began = repo.begin_run(
-            run_name or "", name or repo.config.experiment, parent=parent, notes=notes
-        )
+        new = NewRun(run_name or "", name or repo.config.experiment, parent, notes)
+        began = repo.begin_run(new)
     run = ActiveRun(began, repo.recorder(), repo.config)
     stack.append(run)
     with _session.lock:
@@ -457,13 +457,11 @@ def _die_of_interrupt() -> None:
     """
     import signal
 
+    from gittrack.capture.process import die_of
+
     atexit.unregister(_at_exit)
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
+    die_of(signal.SIGINT)
 
 
 def _after_fork() -> None:

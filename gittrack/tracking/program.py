@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from glob import glob
@@ -18,6 +17,7 @@ from gittrack.tracking.active import ActiveRun
 
 if TYPE_CHECKING:
     from gittrack.repo import Repo
+    from gittrack.repo.values import Older
 
 #: Sent to us by name, they are meant for the program. From a terminal it has got them itself.
 _FORWARDED = {
@@ -68,15 +68,17 @@ def run_program(
     describing = _describe(run, inputs)
     ended = _spawn_and_wait(command, environ)
     describing.join()
-    last: dict[str, float] = {}
     for patterns, take in (
         (config.run_params, _take_params),
         (config.run_history, _take_history),
         (config.run_metrics, _take_metrics),
     ):
-        for name in results.changed(before, results.look(folder, patterns)):
+        changed = results.changed(before, results.look(folder, patterns))
+        # What the program's own gittrack has logged, and the history, come before.
+        older = repo.find_live(run.id) if changed else None
+        for name in changed:
             try:
-                take(run, os.path.join(folder, name), last)
+                take(run, os.path.join(folder, name), older)
             except (ValueError, OSError, GittrackError) as error:
                 text = error.message if isinstance(error, GittrackError) else str(error)
                 run.note(f"{name} was not taken in: {text}")
@@ -149,16 +151,6 @@ def _next_signal() -> int:
     return 0 if number in (signal.SIGINT, signal.SIGQUIT) and os.isatty(0) else number
 
 
-def die_of(number: int) -> None:
-    """End as the program did, so that the shell stops a script at Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-    os.kill(os.getpid(), number)
-
-
 # -- what goes in and what comes out -------------------------------------------------------
 
 
@@ -191,7 +183,7 @@ def _look(path: str) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-def _take_params(run: ActiveRun, path: str, last: dict[str, float]) -> None:
+def _take_params(run: ActiveRun, path: str, older: Older | None) -> None:
     for key, value in results.read_mapping(path).items():
         try:
             run.log_param(str(key), value)
@@ -199,17 +191,16 @@ def _take_params(run: ActiveRun, path: str, last: dict[str, float]) -> None:
             run.note(f"{os.path.basename(path)}: {error.message}")
 
 
-def _take_history(run: ActiveRun, path: str, last: dict[str, float]) -> None:
+def _take_history(run: ActiveRun, path: str, older: Older | None) -> None:
     points = results.read_history(path)
     run.log_points((p.key, p.value, p.step, p.time_ms) for p in points)
-    last.update({point.key: point.value for point in points})
 
 
-def _take_metrics(run: ActiveRun, path: str, last: dict[str, float]) -> None:
-    found = dict(results.numbers(results.read_mapping(path)))
-    # What a history ended with is not logged a second time, as a step of its own.
-    fresh = {key: value for key, value in found.items() if last.get(key) != value}
-    run.log_points((key, value, None, None) for key, value in fresh.items())
+def _take_metrics(run: ActiveRun, path: str, older: Older | None) -> None:
+    for key, value in results.numbers(results.read_mapping(path)):
+        # What a series ended with is not logged a second time, as a step of its own.
+        if older is None or older.last.get(key) != value:
+            run.log_metric(key, value, None if older is None else older.next_steps.get(key))
 
 
 def _keep(run: ActiveRun, patterns: Sequence[str]) -> None:

@@ -110,8 +110,10 @@ def test_it_is_remembered_until_something_changes(packages: Path, tmp_path: Path
     key = environment.look(None)
     assert environment.known(cache, key) is None
     found, checkouts = environment.read(None)
+    # What was withheld and taken out is told of every run, not only of the first.
+    found = found._replace(notes=("a note",), redacted=("environment: edit: url",))
     environment.remember(cache, key, found, checkouts)
-    assert environment.known(cache, environment.look(None)) == found.digest
+    assert environment.known(cache, environment.look(None)) == found._replace(files={})
     assert environment.load(cache, found.digest) == found.files
     # A commit of an editable package leaves no trace in site-packages.
     checkout.commit("more")

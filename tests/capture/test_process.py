@@ -122,7 +122,7 @@ def test_a_system_without_boot_ids_has_none(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(process, "open", lambda *_: (_ for _ in ()).throw(OSError), raising=False)
     try:
         assert process.boot_id() == ""
-        assert process._sysctl("kern.no.such.name") == ""
+        assert process.ask("sysctl", "-n", "kern.no.such.name", timeout_s=5) == ""
     finally:
         process.boot_id.cache_clear()
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from gittrack.cli import arguments
 from gittrack.cli.output import Output
+from gittrack.cli.output.diff import change_records, render_changes
 from gittrack.cli.output.text import safe, value_text
 from gittrack.cli.session import open_repo
+from gittrack.core.diff import changes_between
 from gittrack.errors import EXIT_OK, UsageError
 from gittrack.repo import Repo
 
@@ -46,25 +48,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 next=f"gittrack env {args.run} --diff {args.diff}",
             )
         other = _environment(repo, args.diff, out)
-    changes = [
-        (key, other.get(key), mine.get(key))
-        for key in sorted({*mine, *other})
-        if mine.get(key) != other.get(key)
-    ]
+    changes, _ = changes_between(other, mine)
     if args.format == "json":
-        rows = [{"key": key, "old": old, "new": new} for key, old, new in changes]
-        out.data(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
-        return EXIT_OK
-    style = out.style
-    for key, old, new in changes:
-        name = safe(key)
-        if old is None:
-            out.lines([style(f"+ {name}  {safe(value_text(new))}", "green")])
-        elif new is None:
-            out.lines([style(f"- {name}  {safe(value_text(old))}", "red")])
-        else:
-            out.lines([f"~ {name}  {safe(value_text(old))} -> {safe(value_text(new))}"])
-    if not changes:
+        out.data(json.dumps(change_records(changes), indent=2, ensure_ascii=False) + "\n")
+    elif changes:
+        out.lines(render_changes(changes, out.style, out.width))
+    else:
         out.note("the environments are the same")
     return EXIT_OK
 

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the program; its exit code is ours."""
+    from gittrack.capture.process import die_of
     from gittrack.tracking import program
 
     if args.command or not args.passed:
@@ -49,9 +50,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
         try:
             active = recording.begin(repo, args, args.passed, is_open=False, captures=True)
             environ = {**os.environ, recording.VARIABLE: active.id}
-            environ.setdefault("GITTRACK_REPO", repo.root)
-            if "GITTRACK_JOURNAL" in environ:
+            # Wherever the program goes, its own gittrack finds the run.
+            if environ.get("GITTRACK_JOURNAL"):
                 environ["GITTRACK_JOURNAL"] = repo.journal_dir
+            else:
+                environ.setdefault("GITTRACK_REPO", repo.root)
             ended = program.run_program(
                 repo, active, args.passed, environ, inputs=args.input, artifacts=args.artifact
             )
@@ -60,5 +63,5 @@ def run(args: argparse.Namespace, out: Output) -> int:
     if sys.stderr.isatty():
         out.note(f"gittrack: run {short_id(active.id)} {safe(active.name)} {ended.status}")
     if ended.signal and ended.status == "killed" and ended.signal != 9:
-        program.die_of(ended.signal)
+        die_of(ended.signal)
     return ended.exit_code

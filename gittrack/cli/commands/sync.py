@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from gittrack.cli import exchanging
+from gittrack.cli.exchanging import add_arguments, exchange
 from gittrack.cli.output import Output
 from gittrack.repo import Repo
+
+__all__ = ["EXAMPLE", "HELP", "add_arguments", "run"]
 
 HELP = "Bring the runs of a remote, join them, and send those that are here."
 EXAMPLE = "gittrack sync origin"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `sync`."""
-    exchanging.add_arguments(parser)
-
-
 def run(args: argparse.Namespace, out: Output) -> int:
     """Do it, and say how many runs came or went."""
-    return exchanging.exchange(args, out, Repo.pull, Repo.push)
+    return exchange(args, out, Repo.pull, Repo.push)

@@ -109,13 +109,13 @@ def diff_record(diff: RunDiff, a: Run, b: Run, ways: Ways = UNKNOWN) -> dict[str
         "a": {"id": a.id, "name": a.name, "experiment": a.experiment},
         "b": {"id": b.id, "name": b.name, "experiment": b.experiment},
         "equal": {"params": diff.params_equal, "metrics": diff.metrics_equal},
-        "params": _change_records(diff.params),
+        "params": change_records(diff.params),
         "metrics": {item.key: _metric_record(item, ways) for item in diff.metrics},
-        "tags": _change_records(diff.tags),
-        "facts": _change_records(diff.attributes),
-        "artifacts": _change_records(diff.artifacts),
-        "environment": _change_records(diff.environment),
-        "data": _change_records(diff.data),
+        "tags": change_records(diff.tags),
+        "facts": change_records(diff.attributes),
+        "artifacts": change_records(diff.artifacts),
+        "environment": change_records(diff.environment),
+        "data": change_records(diff.data),
         "source": None if diff.source is None else _source_record(diff.source),
     }
 
@@ -147,7 +147,7 @@ def _value(key: str, value: Any) -> str:
         return t.safe(value)[:12]
     if key == "argv":
         return t.safe(" ".join(value))
-    return t.value_text(value)
+    return t.data_text(value) if isinstance(value, Mapping) else t.value_text(value)
 
 
 def _metric_row(item: MetricChange, ways: Ways) -> Row:
@@ -244,7 +244,13 @@ def _source_lines(source: SourceDiff, style: Style, width: int) -> Iterator[str]
         yield t.cut("there may be more: not all files can be compared", width - len(_INDENT))
 
 
-def _change_records(changes: Sequence[Change]) -> dict[str, Any]:
+def render_changes(changes: Sequence[Change], style: Style, width: int) -> Iterator[str]:
+    """Keys whose values differ, a line each."""
+    yield from _aligned([_row(item) for item in changes], style, width)
+
+
+def change_records(changes: Sequence[Change]) -> dict[str, Any]:
+    """The same for programs."""
     return {
         item.key: {"change": item.kind, "a": _plain(item.a), "b": _plain(item.b)}
         for item in changes

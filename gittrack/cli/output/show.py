@@ -84,7 +84,10 @@ def _render_all(run: Run, source: Source, style: Style, width: int, page: Page) 
     yield from _metrics(run, style, width, page)
     yield from _mapping("Tags", run.tags, style, width, f"gittrack show {run.short_id} --tags")
     yield from _section("Source", _source(run, source, page), style, width)
-    data = {name: _data_text(facts) for name, facts in page.data.items()}
+    data = {
+        name: t.data_text(facts) if isinstance(facts, Mapping) else facts
+        for name, facts in page.data.items()
+    }
     yield from _mapping("Data", data, style, width)
     if page.environment:
         count = t.plural(len(page.environment), "entry").replace("entrys", "entries")
@@ -131,15 +134,6 @@ def _mapping(
     lines = [f"{t.pad(keys[key], room)}  {t.value_text(_clipped(v, width))}" for key, v in shown]
     left = len(values) - len(shown)
     yield from _section(title, lines + ([f"and {left} more: {more}"] if left else []), style, width)
-
-
-def _data_text(facts: Any) -> Any:
-    """`1.2 MB  md5:...` of what was recorded of a dataset."""
-    if not isinstance(facts, Mapping):
-        return facts
-    size = facts.get("size")
-    parts = [t.size(size)] if isinstance(size, int) else []
-    return "  ".join([*parts, str(facts.get("digest", ""))]).rstrip()
 
 
 def _clipped(value: Any, width: int) -> Any:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 ELLIPSIS = "…"
@@ -203,3 +203,10 @@ def size(size_bytes: int) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def data_text(facts: Mapping[str, Any]) -> str:
+    """What was recorded of a dataset: `1.2 MB  md5:...`."""
+    size_bytes = facts.get("size")
+    parts = [size(size_bytes)] if isinstance(size_bytes, int) else []
+    return safe("  ".join([*parts, str(facts.get("digest", ""))]).rstrip())
