@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gittrack.core import yamltext
-from gittrack.core.model import Metric, MetricSummary, ParamValue, Stamp
+from gittrack.core.model import MAX_TIME, Metric, MetricSummary, ParamValue, Stamp
 from gittrack.core.yamltext import format_float, to_float
 from gittrack.errors import CorruptStoreError, InvalidValueError
 
@@ -62,7 +62,9 @@ def decode_stamps(data: bytes, *, where: str = "") -> dict[str, Stamp]:
         text = data.decode("utf-8")
         lines = _STAMP_LINE.findall(text)
         if len(lines) == text.count("\n"):
-            return {key: Stamp(yamltext.decode_flow(v), int(t), by) for key, by, t, v in lines}
+            found = {key: Stamp(yamltext.decode_flow(v), int(t), by) for key, by, t, v in lines}
+            if len(found) == len(lines) and all(s.t < MAX_TIME for s in found.values()):
+                return found
     except ValueError:
         # Not in canonical form, or damaged: the slow way finds out.
         pass
@@ -77,10 +79,10 @@ def _decode_stamps(data: bytes, where: str) -> dict[str, Stamp]:
             value = entry["v"]
         except (TypeError, KeyError):
             t = by = value = None
-        if not isinstance(t, int) or not isinstance(by, str):
+        if not isinstance(t, int) or not isinstance(by, str) or not 0 <= t < MAX_TIME:
             raise CorruptStoreError(
                 f"{where or 'a stamped map'} holds a malformed entry: {key!r}",
-                why="an entry is {by: text, t: integer, v: value}",
+                why="an entry is {by: text, t: integer from 0 to below 2^53, v: value}",
             )
         found[key] = Stamp(value, t, by)
     return found
@@ -313,7 +315,9 @@ def _decode_summaries(data: bytes) -> tuple[list[str], dict[str, MetricSummary]]
         raise CorruptStoreError(
             "metrics.yaml does not follow the format", why=f"{key!r}: {error}"
         ) from None
-    return list(of), metrics
+    if not isinstance(of, list) or not all(isinstance(name, str) for name in of):
+        raise CorruptStoreError("metrics.yaml does not follow the format", why="of: no list")
+    return of, metrics
 
 
 # -- times -----------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ know. For two values of one file:
     store        store.yaml: per key the greater integer
     follows      artifacts/...: the file of the side whose entry in artifacts.yaml won
 
-Tombstones win over everything below their entity. Each rule is commutative, associative and
-idempotent; so is the join.
+A stamped or grow-only file that cannot be read loses to one that can, and goes to conflicts/; of
+two such files the greater blob id wins. So one damaged run never stops the others from being
+joined. Tombstones win over everything below their entity. Each rule is commutative, associative
+and idempotent; so is the join.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any
 
 from gittrack.core import codec, names
 from gittrack.core.model import Stamp
+from gittrack.errors import CorruptStoreError
 
 _STORE = "store.yaml"
 _CONFLICTS = "conflicts/"
@@ -59,6 +62,10 @@ class FileClass(Enum):
     DERIVED = "derived"
     STORE = "store"
     FOLLOWS = "follows"
+
+
+#: The classes of an entity's files whose two versions are read to join them.
+_READ = (FileClass.STAMPED, FileClass.GROW_ONLY)
 
 
 def file_class(path: str) -> FileClass:
@@ -119,6 +126,10 @@ def join_entity(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> dict[str, byt
         elif kind is FileClass.UNION:
             # union: named by content, so two that differ are damaged; keep one for all.
             joined[name] = max(x, y)
+        elif kind in _READ and not (_is_sound(name, x) and _is_sound(name, y)):
+            low, high = sorted((x, y), key=lambda data: (_is_sound(name, data), _blob_id(data)))
+            joined[name] = high
+            joined[_conflict_name(name, low)] = low
         elif kind is FileClass.STAMPED:
             joined[name] = _join_stamped(x, y)
         elif name == _CONFLICT_SET:
@@ -145,6 +156,20 @@ def _either(x: bytes | None, y: bytes | None) -> bytes:
     found = x if x is not None else y
     assert found is not None
     return found
+
+
+def _is_sound(name: str, data: bytes) -> bool:
+    """Whether a stamped or grow-only file follows the format."""
+    try:
+        if file_class(name) is FileClass.STAMPED:
+            codec.decode_stamps(data)
+        elif name == _CONFLICT_SET:
+            _decode_conflict_set(data)
+        else:
+            codec.decode_mapping(data)
+    except CorruptStoreError:
+        return False
+    return True
 
 
 # -- the classes -----------------------------------------------------------------------------
@@ -191,17 +216,29 @@ def _join_store(x: bytes, y: bytes) -> bytes:
 
 def _join_conflict_sets(x: bytes, y: bytes) -> bytes:
     """grow-only: of conflicts.set.yaml, per key the canonical texts of both sides."""
-    joined = codec.decode_mapping(x)
-    for key, texts in codec.decode_mapping(y).items():
-        joined[key] = sorted({*joined.get(key, []), *texts})
+    joined = _decode_conflict_set(x)
+    for key, texts in _decode_conflict_set(y).items():
+        joined[key] = sorted({*joined.get(key, ()), *texts})
     return codec.encode_mapping(joined)
+
+
+def _decode_conflict_set(data: bytes) -> dict[str, list[str]]:
+    found = codec.decode_mapping(data, where=_CONFLICT_SET)
+    for key, texts in found.items():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise CorruptStoreError(f"{_CONFLICT_SET} holds no list of texts for {key!r}")
+    return found
 
 
 def _keep_lost(joined: dict[str, bytes], lost: Mapping[str, list[str]]) -> None:
     """Add the values that lost to conflicts.set.yaml: file:key -> canonical texts, sorted."""
-    if lost:
-        known = joined.get(_CONFLICT_SET, b"")
-        joined[_CONFLICT_SET] = _join_conflict_sets(known, codec.encode_mapping(lost))
+    if not lost:
+        return
+    known = joined.get(_CONFLICT_SET, b"")
+    if not _is_sound(_CONFLICT_SET, known):
+        joined[_conflict_name(_CONFLICT_SET, known)] = known
+        known = b""
+    joined[_CONFLICT_SET] = _join_conflict_sets(known, codec.encode_mapping(lost))
 
 
 def _join_derived(a: Mapping[str, bytes], b: Mapping[str, bytes], joined: dict[str, bytes]) -> None:
@@ -210,20 +247,35 @@ def _join_derived(a: Mapping[str, bytes], b: Mapping[str, bytes], joined: dict[s
     found = [
         side[_METRICS_FILE]
         for side in (a, b)
-        if _METRICS_FILE in side and codec.decode_summaries(side[_METRICS_FILE])[0] == segments
+        if _METRICS_FILE in side and _covered(side[_METRICS_FILE]) == segments
     ]
     if found:
         joined[_METRICS_FILE] = max(found)
+
+
+def _covered(data: bytes) -> list[str] | None:
+    """The segments that a metrics.yaml covers; None if it cannot be read."""
+    try:
+        return codec.decode_summaries(data)[0]
+    except CorruptStoreError:
+        return None
 
 
 def _join_following(
     a: Mapping[str, bytes], b: Mapping[str, bytes], joined: dict[str, bytes]
 ) -> None:
     """follows: an artifact's file comes from the side whose entry won."""
+    if not _is_sound(_ARTIFACTS_FILE, joined.get(_ARTIFACTS_FILE, b"")):
+        _keep_unlisted(a, b, joined)
+        return
     entries = codec.decode_stamps(joined.get(_ARTIFACTS_FILE, b""))
     if not entries:
         return
-    sides = [(side, codec.decode_stamps(side.get(_ARTIFACTS_FILE, b""))) for side in (a, b)]
+    sides = [
+        (side, codec.decode_stamps(side[_ARTIFACTS_FILE]))
+        for side in (a, b)
+        if _ARTIFACTS_FILE in side and _is_sound(_ARTIFACTS_FILE, side[_ARTIFACTS_FILE])
+    ]
     present = {path for path, stamp in entries.items() if stamp.v is not None}
     parents = _folders(present)
     for path in present:
@@ -232,6 +284,17 @@ def _join_following(
             if data is not None:
                 name = names.encode_path(path, is_parent=path in parents)
                 joined[_ARTIFACTS + name] = max(data, joined.get(_ARTIFACTS + name, b""))
+
+
+def _keep_unlisted(
+    a: Mapping[str, bytes], b: Mapping[str, bytes], joined: dict[str, bytes]
+) -> None:
+    """Of an artifacts.yaml that cannot be read, the files of the sides that hold it."""
+    for side in (a, b):
+        if side.get(_ARTIFACTS_FILE) == joined[_ARTIFACTS_FILE]:
+            for name in side:
+                if name.startswith(_ARTIFACTS):
+                    joined[name] = max(side[name], joined.get(name, b""))
 
 
 def _artifact(side: Mapping[str, bytes], path: str) -> bytes | None:

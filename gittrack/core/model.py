@@ -31,6 +31,19 @@ class Stamp(NamedTuple):
     by: str
 
 
+#: Stamps are below it, so that every YAML and JSON reader holds them exactly.
+MAX_TIME = 2**53
+
+
+def next_time(now_ms: int, latest: int) -> int:
+    """The time of a new stamp: the wall clock's, but above the latest that was seen.
+
+    A clock of the year 287,000 somewhere must not push everybody's stamps out of the format; at
+    the last time of all, the writer and the value decide.
+    """
+    return min(max(now_ms, latest + 1), MAX_TIME - 1)
+
+
 class Metric(NamedTuple):
     """One point of a metric, spelled as MLflow spells it; `timestamp` is in ms."""
 

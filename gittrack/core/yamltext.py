@@ -294,7 +294,24 @@ def _decode_any(text: str, where: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise _corrupt(where, "it is not a mapping with text keys")
+    odd = _odd_type(value)
+    if odd is not None:
+        raise _corrupt(where, f"it holds a value of the type {odd}")
     return value
+
+
+def _odd_type(value: Any) -> str | None:
+    """The name of a type that YAML knows and no store holds, such as a date, if there is one."""
+    if isinstance(value, dict):
+        inner = [*value.keys(), *value.values()]
+        if not all(isinstance(key, str) for key in value):
+            return "mapping with keys that are no text"
+    elif isinstance(value, list):
+        inner = value
+    else:
+        plain = value is None or isinstance(value, (bool, int, float, str))
+        return None if plain else type(value).__name__
+    return next((odd for item in inner if (odd := _odd_type(item)) is not None), None)
 
 
 def _tag(event: Any) -> str | None:

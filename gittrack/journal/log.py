@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 from typing import Any
 
+from gittrack.core.model import next_time
 from gittrack.journal.alive import Owner
 from gittrack.journal.files import FILES, FOLDER_MODE, LOG, cannot_write, unlink
 
@@ -117,14 +118,14 @@ class RunJournal:
     def stamp(self, notes: Mapping[str, Any]) -> None:
         """Write notes under one new time, greater than every one before it."""
         with self._lock:
-            self._clock = max(self._clock + 1, time.time_ns() // 1_000_000)
+            self._clock = next_time(time.time_ns() // 1_000_000, self._clock)
             entries = {key: [value, self._clock, self.writer] for key, value in notes.items()}
             self._write(_record("N", entries))
 
     def add_artifact(self, path: str, file: str, size_bytes: int, mode: str) -> None:
         """Write that a staged copy is an artifact of the run."""
         with self._lock:
-            self._clock = max(self._clock + 1, time.time_ns() // 1_000_000)
+            self._clock = next_time(time.time_ns() // 1_000_000, self._clock)
             entry = {
                 "path": path,
                 "file": file,

@@ -10,7 +10,7 @@ import shutil
 from typing import Any, NamedTuple
 
 from gittrack.core import codec
-from gittrack.core.model import KILLED, Stamp
+from gittrack.core.model import KILLED, Stamp, next_time
 from gittrack.errors import JournalError
 from gittrack.journal.files import FILES, HEAD, LOG, TAIL, unlink
 
@@ -255,7 +255,7 @@ def mark_killed(state: State) -> None:
     end = codec.format_time(last_ms)
     state.end = {"status": KILLED, "end": end}
     if not state.joins:
-        t = max([last_ms, *(stamp.t + 1 for stamp in state.notes.values())])
+        t = next_time(last_ms, max((stamp.t for stamp in state.notes.values()), default=0))
         state.notes["status"] = Stamp(KILLED, t, state.writer)
         state.notes["end"] = Stamp(end, t, state.writer)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gittrack import journal
 from gittrack.core import codec, names
 from gittrack.core.diff import same_value
-from gittrack.core.model import Experiment, Run, Stamp
+from gittrack.core.model import Experiment, Run, Stamp, next_time
 from gittrack.errors import JournalError, RunNotFoundError
 from gittrack.repo.seal import check_writable, experiment_files, first_files
 from gittrack.repo.view import Live, View
@@ -139,7 +139,7 @@ class Editor:
             now_ms = int(self._now() * 1000)
             for folder, (notes, clock) in changes.items():
                 stamps = codec.decode_stamps(there.get(f"{folder}/{_NOTES}", b""))
-                t = max([now_ms, clock + 1, *(stamp.t + 1 for stamp in stamps.values())])
+                t = next_time(now_ms, max([clock, *(stamp.t for stamp in stamps.values())]))
                 stamps.update((key, Stamp(v, t, self._writer)) for key, v in notes.items())
                 if stamps:
                     files[f"{folder}/{_NOTES}"] = codec.encode_stamps(stamps)

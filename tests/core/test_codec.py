@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from gittrack.core import codec, yamltext
-from gittrack.core.model import Metric, MetricSummary, Stamp
+from gittrack.core.model import Metric, MetricSummary, Stamp, next_time
 from gittrack.errors import CorruptStoreError, InvalidValueError
 
 text = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -128,7 +128,27 @@ def test_an_oversized_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         codec.decode_mapping(b"a: 123456789\n")
 
 
-@given(st.dictionaries(keys, st.builds(Stamp, scalars, st.integers(0, 2**53), text), max_size=5))
+@pytest.mark.parametrize("t", [2**53, -1, 10**30])
+def test_a_stamp_of_no_possible_time_is_refused(t: int) -> None:
+    with pytest.raises(CorruptStoreError):
+        codec.decode_stamps(f'long_key: {{by: "w", t: {t}, v: 1}}\n'.encode())
+
+
+def test_no_clock_pushes_stamps_out_of_the_format() -> None:
+    assert next_time(5, 3) == 5
+    assert next_time(5, 9) == 10
+    assert next_time(5, 2**53 - 1) == 2**53 - 1
+
+
+@pytest.mark.parametrize("value", ["2020-01-01", "[1, 2020-01-01]", "{1: 2}", "!!binary aGk="])
+def test_what_only_yaml_knows_is_refused(value: str) -> None:
+    with pytest.raises(CorruptStoreError):
+        codec.decode_mapping(f"a:   {value}\n".encode())
+
+
+@given(
+    st.dictionaries(keys, st.builds(Stamp, scalars, st.integers(0, 2**53 - 1), text), max_size=5)
+)
 def test_stamped_maps_survive(stamps: dict[str, Stamp]) -> None:
     found = codec.decode_stamps(codec.encode_stamps(stamps))
     assert bits({k: list(v) for k, v in found.items()}) == bits(

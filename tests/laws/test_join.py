@@ -23,6 +23,9 @@ stamps = st.dictionaries(
     st.builds(Stamp, scalars, st.integers(0, 4), st.sampled_from(["aa", "bb"])),
     max_size=4,
 )
+damaged = st.sampled_from(
+    [None, None, None, b"\xff", b"- a\n", b"a: &x 1\n", b"a: {t: 1}\n", b"d: 2020-01-01\n"]
+)
 mappings = st.dictionaries(st.sampled_from(["lr", "n", "a/b", "yes"]), scalars, max_size=4)
 
 
@@ -32,10 +35,13 @@ def entities(draw: st.DrawFn) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     if draw(st.booleans()):
         files["run.yaml"] = draw(st.sampled_from([b"id: 1\n", b"id: 2\n", b"id: 3\n"]))
+    # Now and then a file that a crash, a bad program or a bad hand has damaged.
     if draw(st.booleans()):
-        files["notes.yaml"] = codec.encode_stamps(draw(stamps))
+        files["notes.yaml"] = draw(damaged) or codec.encode_stamps(draw(stamps))
     if draw(st.booleans()):
-        files["params.yaml"] = codec.encode_mapping(draw(mappings))
+        files["params.yaml"] = draw(damaged) or codec.encode_mapping(draw(mappings))
+    if draw(st.integers(0, 3)) == 0:
+        files["conflicts.set.yaml"] = draw(damaged) or b'params.yaml:lr: ["1", "x"]\n'
     if draw(st.booleans()):
         files["heads.events"] = draw(st.sampled_from([b"a\n", b"b\n", b"a\nb\n"]))
     if draw(st.booleans()):
@@ -60,7 +66,8 @@ def entities(draw: st.DrawFn) -> dict[str, bytes]:
     for path, (_, data) in entries.items():
         files["artifacts/" + names.encode_path(path, is_parent=path in parents)] = data
     if entries:
-        files["artifacts.yaml"] = codec.encode_stamps({p: s for p, (s, _) in entries.items()})
+        stamps_ = {p: s for p, (s, _) in entries.items()}
+        files["artifacts.yaml"] = draw(damaged) or codec.encode_stamps(stamps_)
     return files
 
 
@@ -203,6 +210,22 @@ def test_one_and_one_point_nought_and_true_are_three_values() -> None:
     found = join_entity(join_entity(a, b), c)
     assert found["params.yaml"] == b"a: true\n"
     assert codec.decode_mapping(found["conflicts.set.yaml"]) == {"params.yaml:a": ["1", "1.0"]}
+
+
+def test_a_file_that_cannot_be_read_loses_and_is_kept() -> None:
+    sound = {"notes.yaml": codec.encode_stamps({"name": Stamp("x", 1, "a")})}
+    for bad in (b"\xff", b"a: &x 1\n", b"name: {t: 1}\n"):
+        found = joined(sound, {"notes.yaml": bad})
+        name = f"conflicts/notes.yaml.{codec.blob_id(bad, 'sha1')[:16]}"
+        assert found == {**sound, name: bad}
+        # And what is logged later is joined as if nothing had been.
+        later = {"notes.yaml": codec.encode_stamps({"name": Stamp("y", 2, "a")})}
+        assert joined(found, later) == {**later, name: bad}
+
+
+def test_artifacts_whose_list_cannot_be_read_are_kept() -> None:
+    bad = {"artifacts.yaml": b"\xff", "artifacts/a": b"1"}
+    assert joined(bad, {"run.yaml": b"a: 1\n"}) == {**bad, "run.yaml": b"a: 1\n"}
 
 
 def test_of_two_edits_the_later_wins_and_different_tags_never_meet() -> None:
