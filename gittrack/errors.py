@@ -77,6 +77,14 @@ class CorruptStoreError(GittrackError):
     """A file on the ref does not follow the format."""
 
 
+class UnsafeStoreError(CorruptStoreError):
+    """A store holds what no gittrack writes, and what could harm who reads it."""
+
+
+class MissingObjectError(CorruptStoreError):
+    """An object that the store needs is not in this repository."""
+
+
 class JournalError(GittrackError):
     """A running run cannot be written to local disk."""
 

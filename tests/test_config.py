@@ -45,6 +45,11 @@ CHANGED: dict[str, tuple[str | list[str], object]] = {
     "journal.lost_after_s": ("61.5", 61.5),
     "journal.keep_days": ("30", 30),
     "store.max_packs": ("3", 3),
+    "share.ref": ("refs/heads/gittrack/store", "refs/heads/gittrack/store"),
+    "share.sources": ("no", False),
+    "share.deadline_s": ("2.5", 2.5),
+    "hooks.install": ("off", False),
+    "offline": ("1", True),
     "index.dir": ("/var/tmp/an index", "/var/tmp/an index"),
 }
 
@@ -112,6 +117,16 @@ def test_with_nothing_set_the_defaults_hold_and_no_yaml_is_imported(tmp_path: Pa
     assert load(None, {}, {}) == load(str(tmp_path), {}, {}) == DEFAULTS
     assert from_file(tmp_path, render_example()) == DEFAULTS
     assert {name for name in sys.modules if name.startswith("ruamel")} == loaded
+
+
+@pytest.mark.parametrize(
+    "ref",
+    ["refs/heads/main", "refs/heads/gittrack", "refs/heads/gittrack/", "refs/heads/gittrack/../x",
+     "refs/heads/gittrack/a b", "refs/heads/gittrack/a*", "refs/gittrack/store/other", "HEAD", ""],
+)  # fmt: skip
+def test_runs_are_pushed_to_no_ref_that_means_something_else(tmp_path: Path, ref: str) -> None:
+    error = refused(tmp_path, f'share:\n  ref: "{ref}"\n')
+    assert error.message.startswith("share.ref cannot be")
 
 
 # --- the layers -------------------------------------------------------------------------------

@@ -44,8 +44,8 @@ character that could steer a terminal are written `\\\\`, `\\t`, `\\n`, `\\xNN`,
 
 - `log` and `show`: {columns}; or the columns of `--columns`.
 - `status`: a word and its values a line: `runs`, `experiments`, `tip`, `unsealed`, `deleted`,
-  `unpushed REMOTE COUNT`, then `running`, `lost`, `warnings`, `withheld`, `redacted`, `conflicts`,
-  each with id and name of a run. New words may be added."""
+  `unpushed REMOTE COUNT`, `unjoined REMOTE`, then `running`, `lost`, `warnings`, `withheld`,
+  `redacted`, `conflicts`, each with id and name of a run. New words may be added."""
 
 
 def pages() -> dict[str, str]:

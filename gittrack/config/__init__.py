@@ -45,6 +45,11 @@ class Config(NamedTuple):
     journal_lost_after_s: float
     journal_keep_days: int
     store_max_packs: int
+    share_ref: str
+    share_sources: bool
+    share_deadline_s: float
+    hooks_install: bool
+    offline: bool
     index_dir: str
 
 
@@ -275,6 +280,8 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 # Patterns are compiled when first used: with nothing set, as usual, none is.
 _WHOLE = r"(?a:(\d[\d_]{0,17})([kmg]?))"
 _NUMBER = r"(?a:\d{1,9}(?:\.\d{1,15})?(?:e-\d{1,2})?)"
+#: Nobody's file may have store commits pushed to a branch that means something else.
+_STORE_REF = r"refs/gittrack/store/main|refs/heads/gittrack/[a-z0-9][a-z0-9_-]{0,60}"
 #: Controls and lone surrogates: no setting's text needs them, and they do not print.
 _UNFIT = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
@@ -294,6 +301,8 @@ def _parse(setting: Setting, text: str, origin: str, fix: str) -> Value:
     elif setting.kind == "text" and not re.search(_UNFIT, text):
         # Only what is empty by default may be emptied.
         value = text if word or not setting.default else None
+    elif setting.kind == "store ref" and re.fullmatch(_STORE_REF, text):
+        value = text
     if value is None or (isinstance(value, int | float) and value < setting.least):
         raise _wrong(setting, repr(text), origin, fix)
     return value

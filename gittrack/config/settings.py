@@ -18,6 +18,7 @@ _ALLOWED = {
     "text": "text on one line",
     "globs": "a list of file patterns",
     "patterns": "a list of regular expressions",
+    "store ref": "refs/gittrack/store/main, or a branch below refs/heads/gittrack/",
 }
 #: The kinds whose value is a tuple of texts.
 LISTS = ("globs", "patterns")
@@ -238,6 +239,42 @@ SETTINGS = (
         "How many small packs of ours git may hold before they are joined into one.",
         "joining them takes too long while many runs are recorded; git tidies at 50",
         least=1,
+    ),
+    Setting(
+        "share.ref",
+        "store ref",
+        "refs/gittrack/store/main",
+        "The ref that holds the runs in remote repositories.",
+        "a host takes or shows nothing but branches; see `gittrack remote check`",
+    ),
+    Setting(
+        "share.sources",
+        "flag",
+        True,
+        "Push the commits that runs stand on too, though no branch holds them.",
+        "unfinished code is not to be shared",
+    ),
+    Setting(
+        "share.deadline_s",
+        "seconds",
+        10.0,
+        "How long a git hook, or a first look at a remote, waits for the network.",
+        "the network is slow, or a push must never be held up",
+        least=0.1,
+    ),
+    Setting(
+        "hooks.install",
+        "flag",
+        True,
+        "Install git hooks with `gittrack init`, and when a remote is first shared.",
+        "hooks are managed by other means, or plain `git push` is not to send runs",
+    ),
+    Setting(
+        "offline",
+        "flag",
+        False,
+        "Never use the network, unless `gittrack pull`, `push` or `sync` is typed.",
+        "compute nodes have no network, and waiting for it would be in vain",
     ),
     Setting(
         "index.dir",

@@ -279,17 +279,20 @@ def decode_summaries(data: bytes) -> tuple[list[str], dict[str, MetricSummary]]:
         if len(lines) + 1 == text.count("\n"):
             # `of` sorts after every `metrics.*`.
             of = decode_mapping(text[text.rindex("\nof: ") + 1 :].encode())["of"]
-            return of, {
-                key: MetricSummary(
-                    last=to_float(last),
-                    last_step=int(step),
-                    last_time_ms=int(time_ms),
-                    min=to_float(low),
-                    max=to_float(high),
-                    count=int(count),
-                )
-                for key, count, last, step, time_ms, high, low in lines
-            }
+            return _checked(
+                of,
+                {
+                    key: MetricSummary(
+                        last=to_float(last),
+                        last_step=int(step),
+                        last_time_ms=int(time_ms),
+                        min=to_float(low),
+                        max=to_float(high),
+                        count=int(count),
+                    )
+                    for key, count, last, step, time_ms, high, low in lines
+                },
+            )
     except (ValueError, KeyError, CorruptStoreError):
         # Not in canonical form, or damaged: the slow way finds out.
         pass
@@ -315,8 +318,19 @@ def _decode_summaries(data: bytes) -> tuple[list[str], dict[str, MetricSummary]]
         raise CorruptStoreError(
             "metrics.yaml does not follow the format", why=f"{key!r}: {error}"
         ) from None
+    return _checked(of, metrics)
+
+
+def _checked(
+    of: Any, metrics: dict[str, MetricSummary]
+) -> tuple[list[str], dict[str, MetricSummary]]:
     if not isinstance(of, list) or not all(isinstance(name, str) for name in of):
         raise CorruptStoreError("metrics.yaml does not follow the format", why="of: no list")
+    for key, item in metrics.items():
+        if any(abs(n) >= 2**63 for n in (item.last_step, item.last_time_ms, item.count)):
+            raise CorruptStoreError(
+                "metrics.yaml does not follow the format", why=f"{key!r}: beyond 64 bits"
+            )
     return of, metrics
 
 
@@ -418,6 +432,11 @@ def to_number(kind: str, key: str, value: Any) -> float:
         why=f"a {kind} value is one number",
         next=f"convert it first, or use log_param('{key}', ...) for text",
     )
+
+
+def object_format(oid: str) -> str:
+    """The object format of the repository that an id is of: `sha1` or `sha256`."""
+    return "sha1" if len(oid) == 40 else "sha256"
 
 
 def blob_id(data: bytes, object_format: str) -> str:

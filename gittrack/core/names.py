@@ -152,6 +152,11 @@ def is_digest(text: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{8,64}", text, re.ASCII) is not None
 
 
+def is_object_id(text: str) -> bool:
+    """Whether a text is the whole id of an object of git's."""
+    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text, re.ASCII) is not None
+
+
 def experiment_id(name: str) -> str:
     """The id of the experiment that was first called so: a slug and a hash of the exact name."""
     if name == DEFAULT_EXPERIMENT:

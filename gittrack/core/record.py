@@ -21,7 +21,8 @@ from gittrack.core.model import (
     Source,
     Stamp,
 )
-from gittrack.core.names import is_own_run_id
+from gittrack.core.names import is_digest, is_object_id, is_own_run_id, is_run_id
+from gittrack.errors import CorruptStoreError
 
 TAG_PREFIX = "tags."
 WARNING_PREFIX = "warnings."
@@ -119,11 +120,16 @@ def to_run(
         experiment_name: experiment id -> the name it has now.
         live_status: what is known of a writer that has a journal here; it goes before the
             status that the notes hold, for the run may have been resumed.
+
+    The record may have come from anywhere: every value comes out as of its type, or not at all.
+
+    Raises:
+        CorruptStoreError, TypeError, ValueError, AttributeError: it does not follow the format.
     """
     facts, notes = record.facts, record.notes
     tags: dict[str, str] = {}
     warnings: list[str] = []
-    redacted = [str(item) for item in facts.get("redacted", ())]
+    redacted = list(_texts(facts.get("redacted")))
     for key, stamp in notes.items():
         if stamp.v is None:
             continue
@@ -138,7 +144,9 @@ def to_run(
     end = _text(_note(notes, "end"))
     start = _text(facts.get("start"))
     experiment_id = _text(facts.get("experiment"))
+    parent = facts.get("parent")
     exit_code = _note(notes, "exit")
+    withheld = record.source.get("withheld")
     return Run(
         id=run_id,
         experiment_id=experiment_id,
@@ -147,26 +155,26 @@ def to_run(
         status=status if status in (*END_STATUSES, RUNNING) else LOST,
         start_ms=codec.parse_time(start) if start else _start_of(run_id),
         end_ms=codec.parse_time(end) if end and status != RUNNING else None,
-        parent=facts.get("parent"),
+        parent=parent if isinstance(parent, str) and is_run_id(parent) else None,
         author=_text(facts.get("author")),
         author_source=_text(facts.get("author_source")) or "git",
         host=_text(facts.get("host")),
-        argv=tuple(str(arg) for arg in facts.get("argv", ())),
+        argv=_texts(facts.get("argv")),
         entry=_text(facts.get("entry")),
-        commit=facts.get("commit"),
-        branch=facts.get("branch"),
-        base=facts.get("base"),
-        tree=facts.get("tree"),
-        remote=facts.get("remote"),
+        commit=_oid(facts.get("commit")),
+        branch=_text(facts.get("branch")) or None,
+        base=_oid(facts.get("base")),
+        tree=_oid(facts.get("tree")),
+        remote=_text(facts.get("remote")) or None,
         dirty=bool(facts.get("dirty", False)),
-        exit_code=exit_code if isinstance(exit_code, int) else None,
+        exit_code=exit_code if isinstance(exit_code, int) and abs(exit_code) < 2**31 else None,
         description=_text(_note(notes, "description")),
         deleted=bool(_note(notes, "deleted")),
         params=dict(record.params),
         metrics=dict(record.metrics),
         tags=tags,
         warnings=tuple(sorted(warnings)),
-        withheld={str(k): str(v) for k, v in record.source.get("withheld", {}).items()},
+        withheld={str(k): str(v) for k, v in withheld.items()} if withheld else {},
         redacted=tuple(redacted),
         conflicts=record.conflicts,
         artifacts=dict(record.artifacts),
@@ -198,24 +206,74 @@ def encode_source(source: Source) -> dict[str, Any]:
 
 
 def decode_source(facts: Mapping[str, Any], lines: Mapping[str, Any]) -> Source:
-    """The source of a run from run.yaml and source.yaml."""
-    return Source(
-        commit=facts.get("commit"),
-        base=lines.get("base", facts.get("base")),
-        tree=lines.get("tree", facts.get("tree")),
-        rebuilds=lines.get("rebuilds"),
-        branch=facts.get("branch"),
-        remote=facts.get("remote"),
+    """The source of a run from run.yaml and source.yaml.
+
+    Both may have come from anywhere, and what is in them goes to git: ids are ids or None here,
+    paths hold no NUL, modes are those of files.
+
+    Raises:
+        CorruptStoreError: source.yaml does not follow the format.
+    """
+    overlay = lines.get("overlay")
+    source = Source(
+        commit=_oid(facts.get("commit")),
+        base=_oid(lines.get("base", facts.get("base"))),
+        tree=_oid(lines.get("tree", facts.get("tree"))),
+        rebuilds=_oid(lines.get("rebuilds")),
+        branch=_text(facts.get("branch")) or None,
+        remote=_text(facts.get("remote")) or None,
         dirty=bool(facts.get("dirty", False)),
-        state=facts.get("state"),
-        overlay=lines.get("overlay"),
-        files=tuple(lines.get("files", ())),
-        deleted=tuple(lines.get("deleted", ())),
-        modes=dict(lines.get("modes", {})),
-        symlinks=dict(lines.get("symlinks", {})),
-        gitlinks=dict(lines.get("gitlinks", {})),
-        withheld=dict(lines.get("withheld", {})),
-        submodules_dirty=tuple(lines.get("submodules_dirty", ())),
+        state=_text(facts.get("state")) or None,
+        overlay=overlay,
+        files=_paths(lines, "files"),
+        deleted=_paths(lines, "deleted"),
+        modes=_by_path(lines, "modes", ("100644", "100755")),
+        symlinks=_by_path(lines, "symlinks"),
+        gitlinks=_by_path(lines, "gitlinks"),
+        withheld=_by_path(lines, "withheld"),
+        submodules_dirty=_paths(lines, "submodules_dirty"),
+    )
+    if overlay is not None and not (isinstance(overlay, str) and is_digest(overlay)):
+        raise _not_a_source("overlay", overlay)
+    for oid in source.gitlinks.values():
+        if _oid(oid) is None:
+            raise _not_a_source("gitlinks", oid)
+    return source
+
+
+def _oid(value: object) -> str | None:
+    """An object id, or None for anything else: git would read it as a name or an option."""
+    return value if isinstance(value, str) and is_object_id(value) else None
+
+
+def _paths(lines: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = lines.get(key, [])
+    if not isinstance(found, list) or not all(_is_path(path) for path in found):
+        raise _not_a_source(key, found)
+    return tuple(found)
+
+
+def _by_path(
+    lines: Mapping[str, Any], key: str, allowed: tuple[str, ...] | None = None
+) -> dict[str, str]:
+    found = lines.get(key, {})
+    if not isinstance(found, dict):
+        raise _not_a_source(key, found)
+    for path, value in found.items():
+        if not _is_path(path) or not isinstance(value, str):
+            raise _not_a_source(key, path)
+        if allowed is not None and value not in allowed:
+            raise _not_a_source(key, value)
+    return dict(found)
+
+
+def _is_path(path: object) -> bool:
+    return isinstance(path, str) and path != "" and "\0" not in path
+
+
+def _not_a_source(key: str, value: object) -> CorruptStoreError:
+    return CorruptStoreError(
+        "source.yaml does not follow the format", why=f"{key} holds {value!r:.80}"
     )
 
 
@@ -228,12 +286,13 @@ def _artifacts(stamps: Mapping[str, Stamp]) -> dict[str, Artifact]:
     artifacts = {}
     for path, stamp in stamps.items():
         if isinstance(stamp.v, dict):
+            size, mode = stamp.v.get("size", 0), stamp.v.get("mode", "644")
             artifacts[path] = Artifact(
                 path,
-                int(stamp.v.get("size", 0)),
-                str(stamp.v.get("mode", "644")),
-                stamp.v.get("blob"),
-                stamp.v.get("md5"),
+                size if isinstance(size, int) and 0 <= size < 2**63 else 0,
+                mode if mode in ("644", "755") else "644",
+                _oid(stamp.v.get("blob")),
+                _text(stamp.v.get("md5")) or None,
             )
     return artifacts
 
@@ -245,6 +304,10 @@ def _note(notes: Mapping[str, Stamp], key: str) -> Any:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 def _start_of(run_id: str) -> int:

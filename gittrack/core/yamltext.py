@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gittrack.errors import CorruptStoreError
+from gittrack.errors import CorruptStoreError, UnsafeStoreError
 
 #: The C parser of a JSON string: text, where it begins -> value, where it ends.
 scanstring: Callable[[str, int, bool], tuple[str, int]] = vars(json.decoder)["scanstring"]
@@ -139,11 +139,11 @@ def decode(data: bytes, *, where: str = "") -> dict[str, Any]:
     """The mapping in a YAML document; an empty document is an empty mapping.
 
     Raises:
-        CorruptStoreError: it is no YAML mapping with text keys, uses tags, anchors or aliases,
-            or is too large or too deep; `where` names the file.
+        CorruptStoreError: it is no YAML mapping with text keys; `where` names the file.
+        UnsafeStoreError: it uses tags, anchors or aliases, or is too large or too deep.
     """
     if len(data) > MAX_BYTES:
-        raise _corrupt(where, f"it has {len(data):,} bytes; the limit is {MAX_BYTES:,}")
+        raise _unsafe(where, f"it has {len(data):,} bytes; the limit is {MAX_BYTES:,}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -278,13 +278,13 @@ def _decode_any(text: str, where: str) -> dict[str, Any]:
         # Events first: an alias could expand to more than any memory.
         for event in yaml.parse(text):
             if isinstance(event, AliasEvent) or getattr(event, "anchor", None) is not None:
-                raise _corrupt(where, "it uses an anchor or an alias")
+                raise _unsafe(where, "it uses an anchor or an alias")
             if isinstance(event, NodeEvent) and _tag(event) is not None:
-                raise _corrupt(where, f"it uses the tag {_tag(event)}")
+                raise _unsafe(where, f"it uses the tag {_tag(event)}")
             if isinstance(event, CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
-                    raise _corrupt(where, f"it is nested deeper than {MAX_DEPTH} levels")
+                    raise _unsafe(where, f"it is nested deeper than {MAX_DEPTH} levels")
             elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
                 depth -= 1
         value = YAML(typ="safe", pure=True).load(text)
@@ -320,8 +320,15 @@ def _tag(event: Any) -> str | None:
 
 
 def _corrupt(where: str, why: str) -> CorruptStoreError:
-    return CorruptStoreError(
-        f"{where or 'a file of the store'} does not follow the format",
-        why=why,
-        next="git log refs/gittrack/store/main shows who wrote it",
-    )
+    return CorruptStoreError(_said(where), why=why, next=_NEXT)
+
+
+def _unsafe(where: str, why: str) -> UnsafeStoreError:
+    return UnsafeStoreError(_said(where), why=why, next=_NEXT)
+
+
+def _said(where: str) -> str:
+    return f"{where or 'a file of the store'} does not follow the format"
+
+
+_NEXT = "git log refs/gittrack/store/main shows who wrote it"

@@ -158,11 +158,12 @@ class Index:
                 "SELECT experiment_id, sum(deleted = 0),"
                 " max(CASE WHEN deleted = 0 THEN start_time END) FROM run GROUP BY experiment_id"
             )
-            runs = {id: (count, last) for id, count, last in db.execute(sql)}
+            # Without an experiment are only runs that are damaged.
+            runs = {id or "": (count, last) for id, count, last in db.execute(sql)}
             for id in runs.keys() - known.keys():
-                sql = "SELECT experiment FROM run WHERE experiment_id = ? LIMIT 1"
-                (name,) = db.execute(sql, (id,)).fetchone()
-                known[id] = Experiment(id, name or id)
+                sql = "SELECT experiment FROM run WHERE experiment_id IS ? LIMIT 1"
+                (name,) = db.execute(sql, (id or None,)).fetchone()
+                known[id] = Experiment(id, name or id or "(none)")
         result = [(e, *runs.get(clean(e.id), (0, None))) for e in known.values()]
         return sorted(result, key=lambda row: (row[0].name, row[0].id))
 

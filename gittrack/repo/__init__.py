@@ -19,7 +19,7 @@ from gittrack.repo.seal import check_writable, first_files
 from gittrack.repo.sharing import Sharing
 from gittrack.store import layout
 from gittrack.store.paths import find_paths
-from gittrack.store.write import Person, Tree, update
+from gittrack.store.write import NOBODY, Tree, update
 
 if TYPE_CHECKING:
     from gittrack.repo.edit import Editor
@@ -75,9 +75,8 @@ class Repo(Reading, Sharing, Changing, Recording):
             return Tree(dict(first_files()), "start a store [skip ci]\n") if write else None
 
         # Nobody's, and of no time: so two clones that both run `init` make the same commit.
-        nobody = Person("gittrack", "gittrack")
         fsync = self.config.seal_fsync
-        update(self._git, layout.STORE_REF, plan, nobody, fsync=fsync, now=lambda: 0)
+        update(self._git, layout.STORE_REF, plan, NOBODY, fsync=fsync, now=lambda: 0)
         verb = "would write" if dry_run else "wrote"
         lines = [
             f"{verb} {layout.STORE_REF} in {self._paths.common_dir}"
@@ -87,6 +86,15 @@ class Repo(Reading, Sharing, Changing, Recording):
             self._share_default(dry_run=dry_run),
         ]
         return InitReport(made, tuple(lines))
+
+    def _share_default(self, *, dry_run: bool) -> str:
+        """Share with the remote that the branch follows, if there is one; what to say of it."""
+        if self._default_remote() is None:
+            return "no remote receives runs: nothing is shared until you say so"
+        share = self.share_remote(dry_run=dry_run)
+        verb = "would write" if dry_run else "wrote"
+        wrote = f"{verb} a fetch refspec: " if share.is_new else ""
+        return f"{wrote}git pull brings the runs of {share.name}; gittrack push sends yours"
 
     def close(self) -> None:
         """Commit what has ended and let go of files and processes."""
@@ -162,6 +170,7 @@ class Repo(Reading, Sharing, Changing, Recording):
     def _editor(self) -> Editor:
         from gittrack.repo.edit import Editor
 
+        self._join_fetched()
         machine = process.host_name(), process.boot_id()
         fsync = self.config.seal_fsync
         return Editor(self._git, self.view, self._person(), machine, fsync=fsync)

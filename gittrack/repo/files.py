@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from gittrack.core import codec, names
@@ -11,11 +11,13 @@ from gittrack.core.diff import Surroundings, flatten
 from gittrack.core.model import Metric, Run, Source
 from gittrack.core.record import decode_source
 from gittrack.errors import GittrackError, SourceError
-from gittrack.repo.seal import RunFiles, read_run_files
+from gittrack.repo import stored
+from gittrack.repo.seal import RunFiles
 from gittrack.repo.view import View
 from gittrack.store import layout
 from gittrack.store.git import Git
-from gittrack.store.objects import parse_tree
+from gittrack.store.objects import CatFileReader, Entry
+from gittrack.store.union import File
 
 #: About how many points of a metric in one segment a curve is made of.
 _SAMPLE = 200
@@ -45,19 +47,23 @@ class RunReader:
         self._live = None if live is None else RunFiles(live.states, "sha1")
         self._live_states = [] if live is None else live.states
         self._folder = layout.run_dir(run.id)
-        self._tips = [] if live is not None and not live.resumes else list(view.tips().values())
+        self._tips = {} if live is not None and not live.resumes else view.tips()
+        self._reader = CatFileReader(git)
+        self._files_now: dict[str, File] | None = None
+
+    @property
+    def _files(self) -> Mapping[str, File]:
+        """The files of the run's folder in the store, by name."""
+        if self._files_now is None:
+            self._files_now = stored.read_folder(self._reader, self._tips, self._run.id)
+        return self._files_now
 
     def listing(self) -> list[str]:
         """The names of all files, relative to the run's folder."""
         found = set(self._live.files) if self._live is not None else set()
         if self._live is not None:
             found |= {f"{layout.ARTIFACTS_DIR}/{path}" for path in self._live.artifact_data}
-        for tip in self._tips:
-            out = self._git.run(
-                "ls-tree", "-r", "-z", "--name-only", f"{tip}:{self._folder}", check=False
-            )
-            found.update(name for name in out.decode("utf-8", "replace").split("\0") if name)
-        return sorted(found)
+        return sorted({*found, *self._files})
 
     def read(self, path: str) -> bytes:
         """One file: of the run's folder, an artifact, or a file of the source that ran.
@@ -68,10 +74,9 @@ class RunReader:
         path = path.strip("/")
         if self._live is not None and path in self._live.files:
             return self._live.files[path]
-        if _is_plain(path):
-            data = self._stored(path)
-            if data is not None:
-                return data
+        data = self._stored(path)
+        if data is not None:
+            return data
         for name in (path, path.removeprefix(f"{layout.ARTIFACTS_DIR}/")):
             data = self.artifact(name)
             if data is not None:
@@ -105,12 +110,8 @@ class RunReader:
             for state in self._live_states
             for step, time_ms, value in state.by_key().get(key, ())
         }
-        for tip in self._tips:
-            _, segments = read_run_files(self._git, f"{tip}:{self._folder}")
-            specs = [f"{tip}:{self._folder}/{layout.METRICS_DIR}/{name}" for name in segments]
-            for item in self._git.cat_file().read_many(specs):
-                if item is not None:
-                    found.update(m for m in codec.decode_points(item.data) if m.key == key)
+        for data in self._segments():
+            found.update(m for m in codec.decode_points(data) if m.key == key)
         return sorted(_distinct(found), key=codec.point_order)
 
     def curves(self, keys: Collection[str]) -> dict[str, list[float]]:
@@ -124,14 +125,10 @@ class RunReader:
                 if key in found:
                     rows = points[:: max(1, len(points) // _SAMPLE)] + points[-1:]
                     found[key] += [Metric(key, float(v), step, t) for step, t, v in rows]
-        for tip in self._tips:
-            _, segments = read_run_files(self._git, f"{tip}:{self._folder}")
-            specs = [f"{tip}:{self._folder}/{layout.METRICS_DIR}/{name}" for name in segments]
-            for item in self._git.cat_file().read_many(specs):
-                if item is not None:
-                    for point in codec.sample_points(item.data, _SAMPLE):
-                        if point.key in found:
-                            found[point.key].append(point)
+        for data in self._segments():
+            for point in codec.sample_points(data, _SAMPLE):
+                if point.key in found:
+                    found[point.key].append(point)
         return {
             key: [point.value for point in sorted(_distinct(set(points)), key=codec.point_order)]
             for key, points in found.items()
@@ -160,7 +157,7 @@ class RunReader:
         path = layout.environment_file(f"{digest}.yaml")
         if self._live is not None and path in self._live.shared:
             return codec.decode_mapping(self._live.shared[path], where=path)
-        for tip in self._tips:
+        for tip in self._tips.values():
             item = self._git.cat_file().read(f"{tip}:{path}")
             if item is not None and item.type == "blob":
                 return codec.decode_mapping(item.data, where=path)
@@ -209,7 +206,7 @@ class RunReader:
             if self._live is not None and name in self._live.shared:
                 found[path] = self._live.shared[name]
                 continue
-            for tip in self._tips:
+            for tip in self._tips.values():
                 item = self._git.cat_file().read(f"{tip}:{name}")
                 if item is not None and item.type == "blob":
                     found[path] = item.data
@@ -237,15 +234,30 @@ class RunReader:
             data = self._stored(name)
         return {} if data is None else codec.decode_mapping(data, where=f"{self._folder}/{name}")
 
+    def _segments(self) -> Iterator[bytes]:
+        prefix = f"{layout.METRICS_DIR}/"
+        entries = [
+            file
+            for name, file in self._files.items()
+            if name.startswith(prefix) and isinstance(file, Entry)
+        ]
+        for data in self._reader.read_many(entry.oid for entry in entries):
+            if data is not None:
+                yield data
+
     def _stored(self, name: str) -> bytes | None:
-        for tip in self._tips:
-            item = self._git.cat_file().read(f"{tip}:{self._folder}/{name}")
-            if item is not None and item.type == "blob":
-                return item.data
-            if item is not None and item.type == "tree":
-                listing = "\n".join(parse_tree(item.data))
-                return f"{listing}\n".encode()
-        return None
+        """A file of the run's folder; of a folder in it the names that it holds."""
+        file = self._files.get(name)
+        if isinstance(file, bytes):
+            return file
+        if file is not None:
+            return next(iter(self._reader.read_many((file.oid,))))
+        below = {
+            other[len(name) + 1 :].partition("/")[0]
+            for other in self._files
+            if other.startswith(f"{name}/")
+        }
+        return "".join(f"{other}\n" for other in sorted(below)).encode() if below else None
 
 
 def write_copy(folder: str, run: Run, path: str, data: bytes) -> str:
@@ -279,11 +291,6 @@ def _distinct(points: set[Metric]) -> list[Metric]:
 
 def _writer_of(piece: str) -> str:
     return piece.rpartition("/")[2].rpartition("-")[0]
-
-
-def _is_plain(path: str) -> bool:
-    parts = path.split("/")
-    return bool(path) and "\n" not in path and all(names.is_safe_entry(part) for part in parts)
 
 
 def _nearest(path: str, listing: list[str]) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gittrack.capture import process
@@ -21,7 +22,10 @@ from gittrack.store.paths import RepoPaths, find_paths
 from gittrack.store.write import Person
 
 if TYPE_CHECKING:
+    from gittrack.repo.memory import Memory
     from gittrack.repo.naming import Namer
+    from gittrack.repo.tips import Tips
+    from gittrack.store.remote import Link
 
 
 class Opened(ABC):
@@ -79,6 +83,19 @@ class Opened(ABC):
         who = process.identity(self.git_config, self._environ)
         return Person(who.name, who.email)
 
+    @cached_property
+    def _memory(self) -> Memory:
+        from gittrack.repo.memory import Memory
+
+        return Memory(self._paths.common_dir)
+
+    @cached_property
+    def _tips(self) -> Tips:
+        from gittrack.repo.tips import Tips
+
+        writes = self._can_write()
+        return Tips(self._git, self._links, self._memory, can_write=writes, warn=warn)
+
     @property
     def view(self) -> View:
         """The reading side; dead journals have been taken over before it is first used."""
@@ -86,11 +103,10 @@ class Opened(ABC):
             folders = [self._own_journal_dir()]
             if self.journal_dir not in folders:
                 folders.append(self.journal_dir)
-            self._view = View(self._git, folders, self.config, process.boot_id())
+            self._view = View(self._git, folders, self.config, process.boot_id(), self._tips)
         if not self._recovered:
             self._recovered = True
             self._recover_quietly()
-            self._take_fetched_quietly()
         return self._view
 
     def recorder(self) -> Recorder:
@@ -106,6 +122,11 @@ class Opened(ABC):
                 warn=warn,
             )
         return self._recorder
+
+    def _links(self) -> Mapping[str, Link]:
+        from gittrack.store.remote import links
+
+        return links(self.git_config)
 
     def _can_write(self) -> bool:
         return os.access(os.path.join(self._paths.common_dir, "objects"), os.W_OK)
@@ -128,10 +149,6 @@ class Opened(ABC):
     @abstractmethod
     def _recover_quietly(self) -> None:
         """Take over dead journals; trouble with that is a warning."""
-
-    @abstractmethod
-    def _take_fetched_quietly(self) -> None:
-        """Take over what plain `git fetch` has brought, where that needs no commit."""
 
     def get_run(self, name: str) -> Run:
         """The one run of that id, hex prefix or name; see `repo.naming.Namer`.

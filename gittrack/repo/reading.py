@@ -218,7 +218,7 @@ class Reading(Opened):
         """How things stand in this repository."""
         from gittrack.repo.status import get_status
 
-        return get_status(self._git, self.view)
+        return get_status(self._git, self.view, self._tips, self._links().values())
 
     # -- experiments ---------------------------------------------------------------------
 

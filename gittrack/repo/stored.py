@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from gittrack.core import codec
 from gittrack.core.model import LOST, Experiment, Metric, MetricSummary, Run
-from gittrack.core.record import Record, decode_record, join_records, to_run
+from gittrack.core.record import Record, decode_record, to_run
 from gittrack.errors import CorruptStoreError, GittrackError
 from gittrack.store import layout
-from gittrack.store.objects import Entry, Reader, iter_tree_changes, parse_tree
+from gittrack.store.objects import Entry, Reader, get_tree, iter_tree_changes, parse_tree
+from gittrack.store.union import File, join_folders
 
 #: Runs whose files are read at once; bounds memory at 100,000 runs.
 _RUNS_AT_ONCE = 2000
 
 
+#: The small files of an entity by name, and the entries of its segments.
+_Files = tuple[dict[str, bytes], dict[str, Entry]]
+
+
 class Changes(NamedTuple):
-    """What differs between two sets of tips: entries are None where something is gone."""
+    """What differs between two sets of tips: for every entity its trees, where it has any.
+
+    Several trees of one entity are those of tips that are not joined yet; they differ.
+    """
 
     runs: dict[str, list[Entry]]
     gone: list[str]
-    experiments: dict[str, Entry | None]
-
-
-def tree_of(reader: Reader, commit: str) -> str | None:
-    """The tree of a commit, or None if the commit is not here."""
-    for data in reader.read_many((commit,)):
-        if data is not None and data.startswith(b"tree "):
-            return data[5 : data.index(b"\n")].decode()
-    return None
+    experiments: dict[str, list[Entry]]
 
 
 def is_leaf(path: str) -> bool:
@@ -52,51 +52,134 @@ def find_changes(reader: Reader, old: Mapping[str, str], new: Mapping[str, str])
     Raises:
         CorruptStoreError: a tree is damaged or missing.
     """
-    touched: dict[str, None] = {}
-    experiments: dict[str, Entry | None] = {}
+    runs: dict[str, dict[str, Entry]] = {}
+    experiments: dict[str, dict[str, Entry]] = {}
     purged: set[str] = set()
-    entries: dict[str, dict[str, Entry]] = {}
-    for ref in old.keys() | new.keys():
-        before = _tree(reader, old.get(ref))
-        after = _tree(reader, new.get(ref))
-        for change in iter_tree_changes(reader, before, after, is_leaf):
+    unpurged: set[str] = set()
+    for before, after, ref in _pairs(old, new):
+        trees = [None if tip is None else get_tree(reader, tip) for tip in (before, after)]
+        for change in iter_tree_changes(reader, trees[0], trees[1], is_leaf):
             top, _, rest = change.path.partition("/")
             last = rest.rpartition("/")[2]
-            if top == layout.RUNS_DIR:
-                if layout.run_dir(last) == change.path:
-                    touched[last] = None
-                    if change.new is not None:
-                        entries.setdefault(last, {})[ref] = change.new
+            if top == layout.TOMBSTONES_DIR:
+                if rest.startswith("run/"):
+                    # A tip that goes, such as that of a remote shared no more, takes its own along.
+                    (unpurged if change.new is None else purged).add(last)
+                continue
+            if top == layout.RUNS_DIR and layout.run_dir(last) == change.path:
+                found = runs.setdefault(last, {})
             elif top == layout.EXPERIMENTS_DIR:
-                experiments[last] = change.new or experiments.get(last)
-            elif top == layout.TOMBSTONES_DIR and rest.startswith("run/"):
-                purged.add(last)
-    runs: dict[str, list[Entry]] = {}
-    gone = sorted(purged)
-    for run_id in touched:
-        if run_id in purged:
-            continue
-        found = entries.get(run_id, {})
-        for ref, tip in new.items():
-            # Another ref may hold the same run, unchanged.
-            if ref not in found and len(new) > 1:
-                entry = _entry_at(reader, tip, layout.run_dir(run_id))
-                if entry is not None:
-                    found[ref] = entry
-        if found:
-            runs[run_id] = list(found.values())
+                found = experiments.setdefault(last, {})
+            else:
+                continue
+            if change.new is not None:
+                found[ref] = change.new
+    runs.update({run_id: {} for run_id in unpurged - runs.keys()})
+    if len(new) > 1 or unpurged:
+        # Another tip may hold the same run, unchanged, or say that it was purged.
+        trees_at = Lookup(reader, new)
+        purged |= {run_id for run_id in runs if trees_at.is_purged(run_id)}
+        for run_id, found in runs.items():
+            trees_at.add(layout.run_dir(run_id), found)
+        for experiment_id, found in experiments.items():
+            trees_at.add(layout.experiment_dir(experiment_id), found)
+    there = {run_id: _distinct(found) for run_id, found in runs.items() if run_id not in purged}
+    gone = {run_id for run_id, entries in there.items() if not entries} | purged
+    return Changes(
+        {run_id: entries for run_id, entries in there.items() if entries},
+        sorted(gone),
+        {name: _distinct(found) for name, found in experiments.items()},
+    )
+
+
+def _pairs(
+    old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[tuple[str | None, str | None, str]]:
+    """Pairs of tips whose differences are all that has to be looked at, and the ref of the second.
+
+    A ref that comes or goes differs little from another one that is there: with that it is
+    compared, not with nothing.
+    """
+    anchor = next((ref for ref in (layout.STORE_REF, *sorted(new)) if ref in new), None)
+    for ref in sorted(old.keys() | new.keys()):
+        if ref in old and ref in new:
+            yield old[ref], new[ref], ref
+        elif ref == anchor or anchor is None:
+            yield old.get(ref), new.get(ref), ref
+        elif ref in new:
+            yield new[anchor], new[ref], ref
         else:
-            gone.append(run_id)
-    return Changes(runs, gone, experiments)
+            yield old[ref], new[anchor], anchor
 
 
-def read_experiments(reader: Reader, changed: Mapping[str, Entry | None]) -> Iterator[Experiment]:
+def _distinct(found: Mapping[str, Entry]) -> list[Entry]:
+    return list({entry.oid: entry for _, entry in sorted(found.items())}.values())
+
+
+class Lookup:
+    """Finds the folders of entities in several tips."""
+
+    def __init__(self, reader: Reader, tips: Mapping[str, str]) -> None:
+        self._reader = reader
+        self._roots = {ref: get_tree(reader, tip) for ref, tip in tips.items()}
+        # The upper folders are the same for most.
+        self._trees: dict[str, dict[str, Entry]] = {}
+
+    def add(self, path: str, found: dict[str, Entry]) -> None:
+        """Add the entries at a path, by ref, for the refs that are not in `found` yet."""
+        for ref in self._roots.keys() - found.keys():
+            entry = self._entry(ref, path)
+            if entry is not None:
+                found[ref] = entry
+
+    def entries(self, path: str) -> list[Entry]:
+        """The trees at a path; those that are the same once."""
+        found: dict[str, Entry] = {}
+        self.add(path, found)
+        return _distinct(found)
+
+    def is_purged(self, run_id: str) -> bool:
+        """Whether any of the tips says that a run was purged."""
+        path = layout.tombstone("run", run_id)
+        return any(self._entry(ref, path) is not None for ref in self._roots)
+
+    def _entry(self, ref: str, path: str) -> Entry | None:
+        entry = Entry("40000", self._roots[ref])
+        for part in path.split("/"):
+            if not entry.is_tree:
+                return None
+            tree = self._trees.get(entry.oid)
+            if tree is None:
+                data = next(iter(self._reader.read_many((entry.oid,))), None)
+                tree = self._trees[entry.oid] = {} if data is None else parse_tree(data)
+            found = tree.get(part)
+            if found is None:
+                return None
+            entry = found
+        return entry
+
+
+def read_folder(reader: Reader, tips: Mapping[str, str], run_id: str) -> dict[str, File]:
+    """The files of a run by their names in its folder, joined where tips differ; empty if none.
+
+    Raises:
+        CorruptStoreError: a tree is damaged or missing.
+    """
+    lookup = Lookup(reader, tips)
+    entries = lookup.entries(layout.run_dir(run_id))
+    if not entries or (len(tips) > 1 and lookup.is_purged(run_id)):
+        return {}
+    return join_folders(reader, layout.run_dir(run_id), entries)
+
+
+def read_experiments(reader: Reader, changed: Mapping[str, list[Entry]]) -> Iterator[Experiment]:
     """The experiments behind those entries; a damaged one goes by its id."""
-    for experiment_id, entry in changed.items():
-        if entry is None or not entry.is_tree:
+    for experiment_id, entries in changed.items():
+        folders = [entry for entry in entries if entry.is_tree]
+        if not folders:
             continue
-        files = _files_in(reader, [entry])[0][0]
         try:
+            files, _ = _gather(reader, layout.experiment_dir(experiment_id), folders)
             yield decode_experiment(experiment_id, files)
         except CorruptStoreError:
             yield Experiment(experiment_id, experiment_id)
@@ -125,35 +208,48 @@ def read_runs(
     ids = list(found)
     for at in range(0, len(ids), _RUNS_AT_ONCE):
         some = ids[at : at + _RUNS_AT_ONCE]
-        flat = [(run_id, entry) for run_id in some for entry in found[run_id]]
-        listings = _files_in(reader, [entry for _, entry in flat])
-        records: dict[str, Record] = {}
-        damaged: dict[str, str] = {}
-        for (run_id, _), (files, segments) in zip(flat, listings, strict=True):
-            try:
-                record = _record(reader, run_id, files, segments)
-                known = records.get(run_id)
-                records[run_id] = record if known is None else join_records(known, record)
-            except GittrackError as error:
-                damaged[run_id] = f"{error.message}: {error.why}" if error.why else error.message
+        alone = [run_id for run_id in some if len(found[run_id]) == 1]
+        listings = iter(_files_in(reader, [found[run_id][0] for run_id in alone]))
         for run_id in some:
-            if run_id in damaged:
-                yield _damaged_run(run_id, damaged[run_id])
-            else:
-                yield to_run(run_id, records[run_id], experiment_name)
+            folders = found[run_id]
+            files = next(listings) if len(folders) == 1 else None
+            try:
+                if files is None:
+                    files = _gather(reader, layout.run_dir(run_id), folders)
+                yield to_run(run_id, _record(reader, run_id, *files), experiment_name)
+            except GittrackError as error:
+                said = f"{error.message}: {error.why}" if error.why else error.message
+                yield _damaged_run(run_id, said)
+            except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
+                # It is YAML, but not of the types that a run is made of.
+                yield _damaged_run(run_id, f"its facts do not follow the format: {error}")
 
 
-def read_record(reader: Reader, tips: Iterable[str], run_id: str) -> Record | None:
+def read_record(reader: Reader, tips: Mapping[str, str], run_id: str) -> Record | None:
     """Everything that the store says about one run, or None if it holds no such run."""
-    folder = layout.run_dir(run_id)
-    found: Record | None = None
-    for tip in tips:
-        entry = _entry_at(reader, tip, folder)
-        if entry is not None:
-            files, segments = _files_in(reader, [entry])[0]
-            record = _record(reader, run_id, files, segments)
-            found = record if found is None else join_records(found, record)
-    return found
+    lookup = Lookup(reader, tips)
+    path = layout.run_dir(run_id)
+    folders = lookup.entries(path)
+    if not folders or (len(tips) > 1 and lookup.is_purged(run_id)):
+        return None
+    return _record(reader, run_id, *_gather(reader, path, folders))
+
+
+def _gather(reader: Reader, path: str, folders: list[Entry]) -> _Files:
+    """What `_files_in` gives of one entity, joined where it has several trees."""
+    if len(folders) == 1:
+        return _files_in(reader, folders)[0]
+    files: dict[str, bytes] = {}
+    segments: dict[str, Entry] = {}
+    for name, file in join_folders(reader, path, folders).items():
+        folder, slash, rest = name.partition("/")
+        if not slash:
+            files[name] = file if isinstance(file, bytes) else b""
+        elif folder == layout.METRICS_DIR and isinstance(file, Entry):
+            segments[rest] = file
+        elif folder == layout.CONFLICTS_DIR:
+            files[name] = b""
+    return files, segments
 
 
 def _record(
@@ -179,9 +275,7 @@ def _damaged_run(run_id: str, why: str) -> Run:
     return Run(run_id, "", "", "(damaged)", LOST, 0, warnings=(f"damaged in the store: {why}",))
 
 
-def _files_in(
-    reader: Reader, folders: list[Entry]
-) -> list[tuple[dict[str, bytes], dict[str, Entry]]]:
+def _files_in(reader: Reader, folders: list[Entry]) -> list[_Files]:
     """For each folder its files by name, and the entries of its `metrics/`."""
     trees: list[dict[str, Entry]] = []
     for data in reader.read_many(folder.oid for folder in folders):
@@ -212,30 +306,3 @@ def _parse_or_empty(data: bytes) -> dict[str, Entry]:
         return parse_tree(data)
     except CorruptStoreError:
         return {}
-
-
-def _tree(reader: Reader, tip: str | None) -> str | None:
-    if tip is None:
-        return None
-    tree = tree_of(reader, tip)
-    if tree is None:
-        raise CorruptStoreError(
-            f"commit {tip} of the store is missing",
-            why="a ref names it, and this repository does not hold it",
-            next="git fsck",
-        )
-    return tree
-
-
-def _entry_at(reader: Reader, tip: str, path: str) -> Entry | None:
-    oid = _tree(reader, tip)
-    entry: Entry | None = None
-    for part in path.split("/"):
-        data = next(iter(reader.read_many((oid or "",))), None)
-        if data is None:
-            return None
-        entry = parse_tree(data).get(part)
-        if entry is None:
-            return None
-        oid = entry.oid
-    return entry

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from typing import NamedTuple
+from collections.abc import Mapping
+from enum import Enum
+from functools import partial
+from typing import Any, NamedTuple
 
-from gittrack.errors import CorruptStoreError, RefMovedError, RemoteError
+from gittrack.core.converge import Decision, Meeting, Outcome, decide
+from gittrack.errors import (
+    CorruptStoreError,
+    GittrackError,
+    MissingObjectError,
+    RefMovedError,
+    RemoteError,
+    StoreFormatError,
+)
 from gittrack.repo import stored
+from gittrack.repo.memory import Memory
 from gittrack.repo.seal import check_readable
 from gittrack.store import layout, remote
 from gittrack.store.git import Git
-from gittrack.store.objects import CatFileReader
+from gittrack.store.inspect import inspect
+from gittrack.store.objects import CatFileReader, get_tree
+from gittrack.store.remote import Link, Patience
 from gittrack.store.union import join_trees
 from gittrack.store.write import commit_join, move_ref, pause, read_ref, turn
 
@@ -18,34 +31,105 @@ from gittrack.store.write import commit_join, move_ref, pause, read_ref, turn
 _MAX_TRIES = 50
 
 
+class Moved(Enum):
+    """How a remote's store has moved since it was last seen, if not forward."""
+
+    FORWARD = "forward"
+    DELETED = "deleted"
+    REWOUND = "rewound"
+    REPLACED = "replaced"
+    REWRITTEN = "rewritten"
+
+
 class Synced(NamedTuple):
-    """What a sync did: runs that came, runs that went, and with whom."""
+    """What a sync did: runs that came, runs that went, and how the remote's store had moved.
+
+    `is_empty` says that the remote has no store; `at` is the tip it has after it.
+    """
 
     remote: str
     received: int = 0
     sent: int = 0
+    moved: Moved = Moved.FORWARD
+    is_empty: bool = False
 
 
-def join_into(git: Git, theirs: str, *, fsync: bool, is_peer: bool = False) -> str:
+# -- join --------------------------------------------------------------------------------------
+
+
+def examine(git: Git, theirs: str, ours: str | None, memory: Memory) -> None:
+    """See that a store that came may be read and joined; what is refused once stays refused.
+
+    Raises:
+        StoreFormatError: it is of a format that this version does not read.
+        CorruptStoreError: it is no store, is damaged, or holds what could harm.
+    """
+    known = memory.refusal(theirs)
+    if known is not None:
+        raise known
+    try:
+        check_readable(git, theirs)
+        inspect(git, theirs, ours)
+    except MissingObjectError:
+        # It may come yet; and if it is there, nothing else may be wrong.
+        raise
+    except (CorruptStoreError, StoreFormatError) as error:
+        memory.refuse(theirs, error)
+        raise
+
+
+def judge(git: Git, ours: str, theirs: str, *, is_peer: bool = False) -> Decision:
+    """What becomes of our store when it meets another commit; see `core.converge`.
+
+    Raises:
+        CorruptStoreError: what both have changed cannot be read.
+    """
+    if ours == theirs:
+        return Decision(Outcome.OURS)
+    out = git.run("rev-list", "--no-merges", "--count", "--left-right", f"{ours}...{theirs}")
+    only_ours, only_theirs = (int(word) for word in out.split())
+    return decide(
+        Meeting(
+            ours, theirs, _epoch(git, ours), _epoch(git, theirs), only_ours, only_theirs,
+            ours_adds=partial(_adds, git, ours, theirs),
+            theirs_adds=partial(_adds, git, theirs, ours),
+            is_peer=is_peer,
+        )
+    )  # fmt: skip
+
+
+def _epoch(git: Git, commit: str) -> int:
+    epoch = check_readable(git, commit).get("epoch", 0)
+    return epoch if isinstance(epoch, int) else 0
+
+
+def _adds(git: Git, one: str, to: str) -> bool:
+    """Whether a store commit holds anything that another one's tree does not."""
+    reader = CatFileReader(git)
+    return bool(join_trees(reader, get_tree(reader, to), get_tree(reader, one)))
+
+
+def join_into(
+    git: Git,
+    theirs: str,
+    memory: Memory,
+    *,
+    fsync: bool,
+    is_peer: bool = False,
+    for_push: bool = False,
+) -> str:
     """Make our store the join of what it is and another store commit; the tip after it.
 
-    With U and V the commits, joins not counted, that only ours and only theirs have:
-
-        V empty                            ours stays
-        U empty, and the join is theirs    theirs is taken, descendant or not
-        both empty                         theirs is taken; between peers the greater id
-        else                               one join commit, the same whoever makes it
-
     Args:
-        is_peer: whether theirs is another clone's, not that of a remote that all meet at. Three
-            clones in a ring would otherwise hand their commits on for ever.
+        is_peer: whether theirs is another clone's, not that of a remote that all meet at.
+        for_push: make sure that the tip descends from theirs, as git asks of a push.
     Raises:
         CorruptStoreError, StoreFormatError: theirs is refused; ours stays as it was.
     """
-    check_readable(git, theirs)
+    examine(git, theirs, read_ref(git, layout.STORE_REF), memory)
     for attempt in range(_MAX_TRIES):
         with turn(git):
-            tip = _try(git, theirs, is_peer=is_peer, fsync=fsync)
+            tip = _try(git, theirs, is_peer=is_peer, for_push=for_push, fsync=fsync)
         if tip is not None:
             return tip
         pause(attempt)
@@ -56,129 +140,142 @@ def join_into(git: Git, theirs: str, *, fsync: bool, is_peer: bool = False) -> s
     )
 
 
-def _try(git: Git, theirs: str, *, is_peer: bool, fsync: bool) -> str | None:
+def _try(git: Git, theirs: str, *, is_peer: bool, for_push: bool, fsync: bool) -> str | None:
     """One attempt; None if our ref moved meanwhile."""
     ours = read_ref(git, layout.STORE_REF)
     if ours is None:
         return theirs if move_ref(git, layout.STORE_REF, theirs, None) else None
-    if ours == theirs:
-        return ours
-    only_ours, only_theirs = _count(git, ours, theirs)
-    if not only_theirs and (only_ours or (is_peer and ours > theirs)):
-        return ours
-    if not only_ours and _is_whole(git, ours, theirs):
+    decision = judge(git, ours, theirs, is_peer=is_peer)
+    if decision.outcome is Outcome.OURS:
+        if (
+            for_push
+            and _epoch(git, ours) == _epoch(git, theirs)
+            and not descends(git, ours, theirs)
+        ):
+            # Only joins differ: nothing is missing here, and git would refuse ours all the same.
+            decision = Decision(Outcome.JOIN, (min(ours, theirs), max(ours, theirs)))
+        else:
+            return ours
+    if decision.outcome is Outcome.THEIRS:
         return theirs if move_ref(git, layout.STORE_REF, theirs, ours) else None
-    return _join(git, ours, theirs, fsync=fsync)
-
-
-def _count(git: Git, ours: str, theirs: str) -> tuple[int, int]:
-    out = git.run("rev-list", "--no-merges", "--count", "--left-right", f"{ours}...{theirs}")
-    left, right = out.split()
-    return int(left), int(right)
-
-
-def take_without_commit(git: Git, theirs: str) -> bool:
-    """Take another store commit if nothing has to be joined for that; whether it is taken.
-
-    For those who only read: they may move our ref, and never make a commit.
-    """
-    check_readable(git, theirs)
-    ours = read_ref(git, layout.STORE_REF)
-    if ours is None:
-        return move_ref(git, layout.STORE_REF, theirs, None)
-    if ours == theirs:
-        return True
-    only_ours, only_theirs = _count(git, ours, theirs)
-    if not only_theirs:
-        return True
-    if only_ours or not _is_whole(git, ours, theirs):
-        return False
-    return move_ref(git, layout.STORE_REF, theirs, ours)
-
-
-def _is_whole(git: Git, ours: str, theirs: str) -> bool:
-    """Whether theirs is the join of both already."""
     reader = CatFileReader(git)
-    return not join_trees(reader, _tree(reader, theirs), _tree(reader, ours), _format_of(ours))
-
-
-def _join(git: Git, ours: str, theirs: str, *, fsync: bool) -> str | None:
-    """Commit the join of both; None if our ref moved meanwhile."""
-    reader = CatFileReader(git)
-    mine = _tree(reader, ours)
-    changes = join_trees(reader, mine, _tree(reader, theirs), _format_of(ours))
+    mine = get_tree(reader, ours)
+    changes = join_trees(reader, mine, get_tree(reader, theirs))
     try:
-        return commit_join(git, layout.STORE_REF, ours, theirs, mine, changes, fsync=fsync)
+        return commit_join(
+            git, layout.STORE_REF, ours, theirs, decision.parents, mine, changes, fsync=fsync
+        )
     except RefMovedError:
         return None
 
 
-def _tree(reader: CatFileReader, commit: str) -> str:
-    tree = stored.tree_of(reader, commit)
-    if tree is None:
-        raise CorruptStoreError(
-            f"commit {commit} of the store is missing", why="git has dropped it", next="git fsck"
-        )
-    return tree
+def descends(git: Git, commit: str, ancestor: str) -> bool:
+    """Whether a commit is another one, or comes after it."""
+    return not git.run("rev-list", "--max-count=1", ancestor, "--not", commit)
 
 
-def _format_of(oid: str) -> str:
-    return "sha1" if len(oid) == 40 else "sha256"
+# -- pull and push -----------------------------------------------------------------------------
 
 
-def pull(git: Git, name: str, *, fsync: bool, deadline_s: float | None, asks: bool) -> Synced:
-    """Bring a remote's runs into our store."""
-    remote.fetch(git, name, deadline_s=deadline_s, asks=asks)
-    theirs = read_ref(git, remote.tracking_ref(name))
-    return Synced(name, received=0 if theirs is None else take(git, theirs, fsync=fsync))
+class Exchange:
+    """Pull from a remote and push to it.
 
-
-def take(git: Git, theirs: str, *, fsync: bool) -> int:
-    """Join a store commit into ours; how many runs came or changed."""
-    before = read_ref(git, layout.STORE_REF)
-    return count_runs(git, before, join_into(git, theirs, fsync=fsync))
-
-
-def push(
-    git: Git,
-    name: str,
-    *,
-    fsync: bool,
-    deadline_s: float | None,
-    asks: bool,
-) -> Synced:
-    """Send our runs; who was overtaken brings the others' runs first, and tries again.
-
-    Raises:
-        RemoteError: the remote refused, or the deadline passed.
+    Args:
+        patience: how long all of it may take, and whether git may ask for a password.
+        to: the URL to push to, where the remote has several.
     """
-    give_up = None if deadline_s is None else time.monotonic() + deadline_s
-    received = 0
-    for attempt in range(_MAX_TRIES):
+
+    def __init__(
+        self, git: Git, link: Link, memory: Memory, patience: Patience, *, fsync: bool, to: str = ""
+    ) -> None:
+        self._git = git
+        self._link = link
+        self._memory = memory
+        self._patience = patience
+        self._fsync = fsync
+        self._to = to
+
+    def pull(self, *, for_push: bool = False) -> Synced:
+        """Bring the remote's runs into our store.
+
+        Raises:
+            RemoteError: it could not be reached.
+            CorruptStoreError, StoreFormatError: what it has is refused; ours stays as it was.
+        """
+        git, link = self._git, self._link
+        before = read_ref(git, link.tracking)
+        remote.fetch(git, link, self._patience)
+        theirs = read_ref(git, link.tracking)
+        if theirs is None:
+            moved = Moved.FORWARD if before is None else Moved.DELETED
+            return Synced(link.remote, moved=moved, is_empty=True)
         ours = read_ref(git, layout.STORE_REF)
-        if ours is None:
-            return Synced(name, received)
-        known = read_ref(git, remote.tracking_ref(name))
-        left_s = None if give_up is None else max(0.5, give_up - time.monotonic())
-        if known is not None and ours == known and attempt:
-            return Synced(name, received)
-        sent = count_runs(git, known, ours)
-        if remote.push(git, name, ours, deadline_s=left_s, asks=asks):
-            return Synced(name, received, sent)
-        pause(attempt, 0.05)
-        received += pull(git, name, fsync=fsync, deadline_s=left_s, asks=asks).received
-        if give_up is not None and time.monotonic() > give_up:
-            break
-    raise RemoteError(
-        f"the runs did not get to {name}",
-        why=f"somebody else pushed first, {_MAX_TRIES} times or until the deadline",
-        next=f"gittrack push {name}",
-    )
+        tip = join_into(git, theirs, self._memory, fsync=self._fsync, for_push=for_push)
+        self._memory.joined(link.tracking, theirs)
+        moved = Moved.FORWARD if before is None else _how(git, before, theirs)
+        return Synced(link.remote, count_runs(git, ours, tip), moved=moved)
+
+    def push(self) -> Synced:
+        """Send our runs; who was overtaken brings the others' runs first, and tries again.
+
+        Raises:
+            RemoteError: the remote refused, or the deadline passed.
+        """
+        git, link = self._git, self._link
+        pulled = Synced(link.remote)
+        lease = ""
+        for attempt in range(_MAX_TRIES):
+            ours = read_ref(git, layout.STORE_REF)
+            if ours is None:
+                return pulled
+            known = read_ref(git, link.tracking)
+            if attempt and ours == known:
+                return pulled
+            sent = count_runs(git, known, ours)
+            if remote.push(git, link, ours, self._patience, to=self._to, lease=lease):
+                self._memory.joined(link.tracking, ours)
+                return pulled._replace(sent=sent)
+            if self._patience.is_over:
+                break
+            pause(attempt, 0.05)
+            more = self.pull(for_push=True)
+            pulled = more._replace(received=pulled.received + more.received)
+            lease = self._lease()
+        raise RemoteError(
+            f"the runs did not get to {link.remote}",
+            why=f"somebody else pushed first, {_MAX_TRIES} times or until the deadline",
+            next=f"gittrack push {link.remote}",
+        )
+
+    def _lease(self) -> str:
+        """The remote's tip if its history was rewritten here, so that it may be forced away."""
+        git = self._git
+        ours, theirs = (read_ref(git, ref) for ref in (layout.STORE_REF, self._link.tracking))
+        if ours is None or theirs is None or _epoch(git, ours) <= _epoch(git, theirs):
+            return ""
+        return theirs
+
+
+def _how(git: Git, before: str, after: str) -> Moved:
+    """How a remote's store came from one tip to another."""
+    # In a shallow clone ancestors are cut off, and nothing can be said.
+    if before == after or git.is_shallow:
+        return Moved.FORWARD
+    try:
+        if descends(git, after, before):
+            return Moved.FORWARD
+        if _epoch(git, after) > _epoch(git, before):
+            return Moved.REWRITTEN
+        return Moved.REWOUND if descends(git, before, after) else Moved.REPLACED
+    except GittrackError:
+        return Moved.REPLACED  # what it was before is not here any more, or was refused
 
 
 def count_runs(git: Git, old: str | None, new: str) -> int:
     """How many runs of a store are new or changed since another state of it."""
+    if old == new:
+        return 0
     reader = CatFileReader(git)
-    before = {} if old is None else {layout.STORE_REF: old}
+    before: Mapping[str, Any] = {} if old is None else {layout.STORE_REF: old}
     changes = stored.find_changes(reader, before, {layout.STORE_REF: new})
     return len(changes.runs)

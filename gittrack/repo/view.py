@@ -26,14 +26,13 @@ from gittrack.errors import CorruptStoreError
 from gittrack.repo import stored
 from gittrack.repo.alive import is_held, judge
 from gittrack.repo.seal import check_readable
-from gittrack.store import layout
 from gittrack.store.git import Git
-from gittrack.store.objects import CatFileReader, Reader, bulk_reader
-from gittrack.store.write import list_refs, refs_look
+from gittrack.store.objects import CatFileReader, Reader, bulk_reader, tree_of
 
 if TYPE_CHECKING:
     from gittrack.core.query import Expr, Order
     from gittrack.index import Index
+    from gittrack.repo.tips import Tips
 
 
 _T = TypeVar("_T")
@@ -82,25 +81,17 @@ class View:
     a run that is sealed meanwhile is seen in one of the two.
     """
 
-    def __init__(self, git: Git, journal_dirs: Sequence[str], config: Config, boot: str) -> None:
+    def __init__(
+        self, git: Git, journal_dirs: Sequence[str], config: Config, boot: str, tips: Tips
+    ) -> None:
         self._git = git
         self._dirs = journal_dirs
         self._config = config
         self._boot = boot
         self._index: Index | None = None
-        self._tips: dict[str, str] = {}
-        self._tips_look: tuple[Any, ...] | None = None
+        self.tips = tips.all
 
-    # -- tips and index ------------------------------------------------------------------
-
-    def tips(self) -> dict[str, str]:
-        """Every ref of the store and the commit it points to."""
-        # Asking git takes 3 ms, looking whether its files have changed 20 us.
-        look = refs_look(self._git, layout.STORE_REFS)
-        if look is None or look != self._tips_look:
-            self._tips = list_refs(self._git, layout.STORE_REFS)
-            self._tips_look = look
-        return self._tips
+    # -- index ---------------------------------------------------------------------------
 
     def index(self) -> Index:
         """The index, brought up to the tips as they are now."""
@@ -136,7 +127,7 @@ class View:
             check_readable(self._git, tip)
         # A commit that git has dropped cannot be compared with: build anew.
         cat_file = CatFileReader(self._git)
-        if any(stored.tree_of(cat_file, tip) is None for tip in known.values()):
+        if any(tree_of(cat_file, tip) is None for tip in known.values()):
             index.reset()
             known = {}
         reader: Reader = cat_file if known else bulk_reader(self._git)
@@ -223,7 +214,7 @@ class View:
         record = live.record()
         if live.resumes:
             tips = self.tips() if tips is None else tips
-            before = stored.read_record(CatFileReader(self._git), tips.values(), live.run_id)
+            before = stored.read_record(CatFileReader(self._git), tips, live.run_id)
             if before is not None:
                 record = join_records(before, record)
         known = {
@@ -334,8 +325,7 @@ class View:
         live = self.live().get(run_id)
         record = None if live is None else live.record()
         if live is None or live.resumes:
-            reader = CatFileReader(self._git)
-            before = stored.read_record(reader, self.tips().values(), run_id)
+            before = stored.read_record(CatFileReader(self._git), self.tips(), run_id)
             if before is not None:
                 record = before if record is None else join_records(before, record)
         return record

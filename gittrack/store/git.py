@@ -72,6 +72,14 @@ class Git:
         self._explicit = paths.explicit
         self._cat_file: CatFile | None = None
 
+    @property
+    def is_shallow(self) -> bool:
+        """Whether history is cut off somewhere in this repository."""
+        try:
+            return os.path.getsize(os.path.join(self.common_dir, "shallow")) > 0
+        except OSError:
+            return False
+
     def another(self) -> Git:
         """The same repository, with a helper process of its own: for another thread."""
         return Git(RepoPaths(self.git_dir, self.common_dir, self.worktree, self._explicit))

@@ -7,8 +7,14 @@ from gittrack.core import names
 #: Readers read every ref below STORE_REFS, writers write STORE_REF.
 STORE_REFS = "refs/gittrack/store/"
 STORE_REF = "refs/gittrack/store/main"
-#: What a fetch brings of a remote's store: REMOTE_REFS + remote + /store/ + name.
+#: Keeps alive the commits which runs stand on and no shared branch holds.
+SOURCE_REF = "refs/gittrack/source/main"
+#: What is known of a remote's refs: REMOTE_REFS + remote + /store/ + name, or /source/ + name.
 REMOTE_REFS = "refs/gittrack/remote/"
+#: Where a commit is written that no other ref may point to yet; nobody reads or sends these.
+SCRATCH_REFS = "refs/gittrack/scratch/"
+#: Everything of ours.
+REFS = "refs/gittrack/"
 
 STORE_FILE = "store.yaml"
 RUN_FILE = "run.yaml"
@@ -61,10 +67,9 @@ def environment_file(name: str) -> str:
     return f"env/{name[:2]}/{name}"
 
 
-def split_remote_ref(ref: str) -> tuple[str, str | None]:
-    """The remote of a tracking ref, and the ref of ours that it follows (None: no store's)."""
-    remote, slash, name = ref.removeprefix(REMOTE_REFS).partition("/store/")
-    return remote, f"{STORE_REFS}{name}" if slash else None
+def tracking_ref(remote: str, ref: str) -> str:
+    """Where what a remote's ref pointed to is remembered; `ref` is what we call it here."""
+    return f"{REMOTE_REFS}{remote}/{ref.removeprefix(REFS)}"
 
 
 def tombstone(kind: str, entity_id: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gittrack.core.names import is_safe_entry
-from gittrack.errors import CorruptStoreError
+from gittrack.errors import CorruptStoreError, MissingObjectError, UnsafeStoreError
 
 if TYPE_CHECKING:
     import pygit2
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TREE_MODE = "40000"
 #: What a store may hold; symlinks and gitlinks in one are nobody's doing but an attacker's.
 _MODES = (_TREE_MODE, "100644", "100755")
+#: What to type when the store holds what it should not.
+FSCK = "gittrack fsck"
 
 
 class Entry(NamedTuple):
@@ -100,41 +102,88 @@ def bulk_reader(git: Git) -> Reader:
         return CatFileReader(git)
 
 
+def tree_of(reader: Reader, commit: str) -> str | None:
+    """The tree of a commit, or None if the commit is not here, or is none."""
+    for data in reader.read_many((commit,)):
+        if data is not None and data.startswith(b"tree "):
+            return data[5 : data.index(b"\n")].decode()
+    return None
+
+
+def get_tree(reader: Reader, commit: str) -> str:
+    """The tree of a commit of the store.
+
+    Raises:
+        MissingObjectError: it is not here, or no commit.
+    """
+    tree = tree_of(reader, commit)
+    if tree is None:
+        raise MissingObjectError(
+            f"commit {commit} of the store is missing",
+            why="a ref names it, and this repository does not hold it as a commit",
+            next=FSCK,
+        )
+    return tree
+
+
 def parse_tree(data: bytes) -> dict[str, Entry]:
     """The entries of a raw tree object, in its own order.
 
     Raises:
-        CorruptStoreError: it is cut short, or holds an entry that no store writes.
+        UnsafeStoreError: it holds an entry that no store writes, or one name twice.
+        CorruptStoreError: it is cut short.
     Source: `mode SP name NUL id` repeated, gitformat-pack(5); the length of the ids is what
         makes the entries fill the object, 20 bytes or 32.
     """
     for id_bytes in (20, 32):
-        entries = _parse_tree(data, id_bytes)
-        if entries is not None:
-            return entries
+        raw = _split_tree(data, id_bytes)
+        if raw is not None:
+            entries = {
+                name: Entry(mode, oid)
+                for mode, name, oid in raw
+                if mode in _MODES and is_safe_entry(name)
+            }
+            if len(entries) == len(raw):
+                return entries
+            raise _unsafe_tree(raw)
     raise CorruptStoreError(
-        "a tree of the store is damaged",
-        why="its entries do not follow git's format, or hold a name or mode no store writes",
-        next="git fsck",
+        "a tree of the store is damaged", why="its entries do not follow git's format", next=FSCK
     )
 
 
-def _parse_tree(data: bytes, id_bytes: int) -> dict[str, Entry] | None:
-    entries: dict[str, Entry] = {}
+def _split_tree(data: bytes, id_bytes: int) -> list[tuple[str, str, str]] | None:
+    """Mode, name and id of each entry; None if they do not fill the object."""
+    entries = []
     at = 0
     while at < len(data):
         space = data.find(b" ", at)
         nul = data.find(b"\0", space)
         after = nul + 1 + id_bytes
-        if space < 0 or nul < 0 or after > len(data):
+        # A mode is octal digits: what is misread as one is bytes of an id.
+        if space < 0 or nul < 0 or after > len(data) or not data[at:space].isdigit():
             return None
-        mode = data[at:space].decode("ascii", "replace")
+        mode = data[at:space].decode("ascii")
         name = data[space + 1 : nul].decode("utf-8", "surrogateescape")
-        if mode not in _MODES or not is_safe_entry(name):
-            return None
-        entries[name] = Entry(mode, data[nul + 1 : after].hex())
+        entries.append((mode, name, data[nul + 1 : after].hex()))
         at = after
     return entries
+
+
+def _unsafe_tree(entries: list[tuple[str, str, str]]) -> UnsafeStoreError:
+    seen = set()
+    for mode, name, _ in entries:
+        if mode not in _MODES:
+            kind = {"120000": "a symlink", "160000": "a submodule"}.get(mode, f"of mode {mode}")
+            why = f"it is {kind}, which has no place in a store"
+        elif not is_safe_entry(name):
+            why = "such a name could lead out of its folder, or cannot be held by every system"
+        elif name in seen:
+            why = "it is there twice"
+        else:
+            seen.add(name)
+            continue
+        break
+    return UnsafeStoreError(f"a folder of the store holds {name!r:.300}", why=why, next=FSCK)
 
 
 def iter_tree_changes(
@@ -179,6 +228,6 @@ def _next_tree(found: Iterator[bytes | None], path: str) -> dict[str, Entry]:
         raise CorruptStoreError(
             f"the store's folder {path or '/'} is missing",
             why="its tree object is not in this repository",
-            next="git fsck",
+            next=FSCK,
         )
     return parse_tree(data)

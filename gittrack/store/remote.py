@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from gittrack.errors import GitError, RemoteError
 from gittrack.store import layout
@@ -28,25 +30,80 @@ _LOST = ("non-fast-forward", "fetch first", "stale info", "cannot lock ref", "fa
          "reference already exists", "failed to lock", "incorrect old value")  # fmt: skip
 
 
-def refspec(remote: str) -> str:
-    """The wildcard that brings a remote's stores; an exact one would break fetches without them."""
-    return f"+{layout.STORE_REFS}*:{layout.REMOTE_REFS}{remote}/store/*"
+class Link(NamedTuple):
+    """A remote with which runs are exchanged, and the ref there that holds its store."""
+
+    remote: str
+    ref: str = layout.STORE_REF
+
+    @property
+    def refspec(self) -> str:
+        """What brings the remote's store; an exact one would fail where the ref is missing."""
+        if self.ref == layout.STORE_REF:
+            return f"+{layout.STORE_REFS}*:{layout.REMOTE_REFS}{self.remote}/store/*"
+        return f"+{self.ref}*:{self.tracking}*"
+
+    @property
+    def tracking(self) -> str:
+        """Where what the remote's store pointed to is remembered."""
+        return layout.tracking_ref(self.remote, layout.STORE_REF)
+
+    @property
+    def source_ref(self) -> str:
+        """The ref there that keeps the commits which runs stand on."""
+        if self.ref == layout.STORE_REF:
+            return layout.SOURCE_REF
+        branch = self.ref.rpartition("/")[2]
+        # Not below the name of the store's branch, or its wildcard would fetch this one, too.
+        return "refs/heads/gittrack/source" + ("" if branch == "store" else f"-{branch}")
 
 
-def tracking_ref(remote: str) -> str:
-    """Where what a remote's store pointed to is remembered."""
-    return f"{layout.REMOTE_REFS}{remote}/store/{layout.STORE_REF.removeprefix(layout.STORE_REFS)}"
+class Patience(NamedTuple):
+    """How long the network may take, as a time of `time.monotonic`, and whether git may ask.
+
+    `until` None is for ever.
+    """
+
+    until: float | None = None
+    asks: bool = False
+
+    @classmethod
+    def of(cls, deadline_s: float | None, *, asks: bool = False) -> Patience:
+        """The patience that ends so many seconds from now."""
+        return cls(None if deadline_s is None else time.monotonic() + deadline_s, asks)
+
+    @property
+    def left_s(self) -> float | None:
+        """What is left of it in seconds, never less than 0."""
+        return None if self.until is None else max(0.0, self.until - time.monotonic())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.left_s == 0
 
 
-def shared_remotes(git_config: Mapping[str, Sequence[str]]) -> list[str]:
-    """The remotes that get and give runs: those that hold our refspec."""
-    found = []
+# -- which remotes ---------------------------------------------------------------------------
+
+
+def links(git_config: Mapping[str, Sequence[str]]) -> dict[str, Link]:
+    """The remotes that get and give runs, by name: those that hold our refspec."""
+    found = {}
     for key, values in git_config.items():
-        if key.startswith("remote.") and key.endswith(".fetch"):
-            name = key[len("remote.") : -len(".fetch")]
-            if refspec(name) in values:
-                found.append(name)
-    return sorted(found)
+        if not key.startswith("remote.") or not key.endswith(".fetch"):
+            continue
+        name = key[len("remote.") : -len(".fetch")]
+        for value in values:
+            link = Link(name, _ref_of(value))
+            if link.refspec == value:
+                found[name] = link
+    return dict(sorted(found.items()))
+
+
+def _ref_of(refspec: str) -> str:
+    """The store's ref in a refspec of ours; of another one, anything that is not it."""
+    source = refspec.removeprefix("+").partition(":")[0]
+    return layout.STORE_REF if source == f"{layout.STORE_REFS}*" else source.removesuffix("*")
 
 
 def list_remotes(git_config: Mapping[str, Sequence[str]]) -> list[str]:
@@ -65,16 +122,22 @@ def default_remote(git_config: Mapping[str, Sequence[str]], branch: str | None) 
     return names[0] if len(names) == 1 else None
 
 
-def share(git: Git, remote: str) -> None:
-    """Have plain `git fetch` and `git pull` bring that remote's runs; twice is the same as once."""
-    spec = refspec(remote)
-    _configure(git, "--replace-all", f"remote.{remote}.fetch", spec, f"^{re.escape(spec)}$")
+def share(git: Git, link: Link, before: Link | None) -> None:
+    """Have plain `git fetch` and `git pull` bring that remote's runs; twice is the same as once.
+
+    Args:
+        before: how runs were exchanged with it until now.
+    """
+    old = link if before is None else before
+    key = f"remote.{link.remote}.fetch"
+    _configure(git, "--replace-all", key, link.refspec, f"^{re.escape(old.refspec)}$")
 
 
-def unshare(git: Git, remote: str) -> None:
+def unshare(git: Git, link: Link) -> None:
     """Undo `share`, and forget what the remote had."""
-    _configure(git, "--unset-all", f"remote.{remote}.fetch", f"^{re.escape(refspec(remote))}$")
-    prefix = f"{layout.REMOTE_REFS}{remote}/"
+    key = f"remote.{link.remote}.fetch"
+    _configure(git, "--unset-all", key, f"^{re.escape(link.refspec)}$")
+    prefix = f"{layout.REMOTE_REFS}{link.remote}/"
     for ref in git.run("for-each-ref", "--format=%(refname)", prefix).decode().split():
         git.run("update-ref", "-d", ref)
 
@@ -90,58 +153,121 @@ def _configure(git: Git, *args: str) -> None:
         pause(attempt, 0.05)
 
 
-def fetch(git: Git, remote: str, *, deadline_s: float | None = None, asks: bool = False) -> None:
-    """Bring the remote's stores to our tracking refs.
+# -- what travels ----------------------------------------------------------------------------
+
+
+def fetch(git: Git, link: Link, patience: Patience) -> None:
+    """Bring the remote's store to our tracking ref; if it has none any more, that ref goes.
 
     Raises:
         RemoteError: it could not be reached, or did not answer in time.
     """
+    _fetch(git, link, patience, link.refspec, "the runs")
+
+
+def fetch_sources(git: Git, link: Link, patience: Patience) -> str:
+    """Bring the commits that runs of the remote stand on; the tracking ref that holds them.
+
+    Raises:
+        RemoteError: it has none, could not be reached, or did not answer in time.
+    """
+    tracking = layout.tracking_ref(link.remote, layout.SOURCE_REF)
+    _fetch(git, link, patience, f"+{link.source_ref}:{tracking}", "the sources of runs")
+    return tracking
+
+
+def fetch_commit(git: Git, link: Link, commit: str, patience: Patience) -> None:
+    """Bring one commit, whatever ref of the remote holds it, to no ref of ours.
+
+    Raises:
+        RemoteError: the remote does not have it, or gives no commits by their ids.
+    """
+    _fetch(git, link, patience, commit, f"commit {commit[:12]}")
+
+
+def _fetch(git: Git, link: Link, patience: Patience, spec: str, what: str) -> None:
     command = (
-            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no",
-            "--no-auto-maintenance", remote, refspec(remote),
+        # A partial clone asks for files one by one later; ours are small, and all are wanted.
+        "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no",
+        "--no-auto-maintenance", "--prune", "--no-filter", link.remote, spec,
     )  # fmt: skip
     for attempt in range(_MAX_TRIES):
-        code, _, err = _talk(git, command, deadline_s, asks=asks)
+        code, _, err = _talk(git, command, patience)
         if code == 0:
             return
         # Another process of this clone fetches the same; what it brings may be older than ours.
         if "cannot lock ref" not in err or attempt == _MAX_TRIES - 1:
             break
         pause(attempt, 0.05)
-    raise _failed(f"the runs of {remote} could not be fetched", remote, err)
+    raise _failed(f"{what} of {link.remote} could not be fetched", link.remote, err)
 
 
 def push(
-    git: Git, remote: str, commit: str, *, deadline_s: float | None = None, asks: bool = False
+    git: Git, link: Link, commit: str, patience: Patience, *, to: str = "", lease: str = ""
 ) -> bool:
-    """Send a store commit; never by force, so that nobody's runs are overwritten.
+    """Send a store commit; not by force, so that nobody's runs are overwritten.
 
+    Args:
+        to: the URL, where the remote has several; by default all of them.
+        lease: the commit that the remote's ref may be forced away from: of an older epoch.
     Returns:
         False if somebody else moved the ref; fetch, join and try again.
     Raises:
         RemoteError: it could not be reached, refused for another reason, or took too long.
     """
+    forced = [f"--force-with-lease={link.ref}:{lease}"] if lease else []
+    if not _push(git, link, patience, [f"{commit}:{link.ref}"], to, forced):
+        return False
+    # git follows only the refs that it fetches by name; without this the next status lies.
+    git.run("update-ref", link.tracking, commit, check=False)
+    return True
+
+
+def push_sources(git: Git, link: Link, commit: str, patience: Patience, *, to: str = "") -> bool:
+    """Send the chain of commits that runs stand on; like `push`."""
+    if not _push(git, link, patience, [f"{commit}:{link.source_ref}"], to, []):
+        return False
+    tracking = layout.tracking_ref(link.remote, layout.SOURCE_REF)
+    git.run("update-ref", tracking, commit, check=False)
+    return True
+
+
+def _push(
+    git: Git, link: Link, patience: Patience, specs: Sequence[str], to: str, options: Sequence[str]
+) -> bool:
     command = (
-        "push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no", remote,
-        f"{commit}:{layout.STORE_REF}",
+        "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags",
+        "--recurse-submodules=no", *options, to or link.remote, *specs,
     )  # fmt: skip
-    code, out, err = _talk(git, command, deadline_s, asks=asks)
+    code, out, err = _talk(git, command, patience)
     if code == 0:
-        # git follows only the refs that it fetches by name; without this the next status lies.
-        git.run("update-ref", tracking_ref(remote), commit, check=False)
         return True
     said = "\n".join(line for line in out.splitlines() if line.startswith("!"))
     if any(words in f"{said}\n{err}" for words in _LOST):
         return False
-    raise _failed(f"the runs could not be pushed to {remote}", remote, f"{said}\n{err}")
+    raise _failed(f"the runs could not be pushed to {link.remote}", link.remote, f"{said}\n{err}")
 
 
-def _talk(
-    git: Git, args: Sequence[str], deadline_s: float | None, *, asks: bool
-) -> tuple[int, str, str]:
+def list_refs_of(
+    git: Git, name: str, patterns: Sequence[str], patience: Patience
+) -> dict[str, str]:
+    """The refs of a remote (name or URL) that match, name to object id.
+
+    Raises:
+        RemoteError: it could not be reached, or did not answer in time.
+    """
+    code, out, err = _talk(git, ("ls-remote", "--quiet", name, *patterns), patience)
+    if code:
+        raise _failed(f"{name} could not be asked for its refs", name, err)
+    pairs = (line.split("\t", 1) for line in out.splitlines() if "\t" in line)
+    return {ref: oid for oid, ref in pairs}
+
+
+def _talk(git: Git, args: Sequence[str], patience: Patience) -> tuple[int, str, str]:
     """Run git in a session of its own, so that its helpers end with it at the deadline."""
     import subprocess
 
+    asks = patience.asks
     env = {}
     if not asks:
         ssh = os.environ.get("GIT_SSH_COMMAND", "ssh")
@@ -151,9 +277,10 @@ def _talk(
             del env["GIT_SSH_COMMAND"]
     else:
         env["GIT_TERMINAL_PROMPT"] = "1"
+    began = time.monotonic()
     process = git.start(*_QUIETLY, *args, env=env, new_session=not asks)
     try:
-        out, err = process.communicate(timeout=deadline_s)
+        out, err = process.communicate(timeout=patience.left_s)
     except subprocess.TimeoutExpired:
         import signal
 
@@ -163,7 +290,7 @@ def _talk(
         else:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return -1, "", f"no answer within {deadline_s:g} seconds"
+        return -1, "", f"no answer within {time.monotonic() - began:.2g} seconds"
     return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 

@@ -6,21 +6,22 @@ by the id of its tree, and files that are named by their content are never read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping, Sequence
 
 from gittrack.core import codec
 from gittrack.core.join import FileClass, entity_of, file_class, is_tombstone, join_entity
-from gittrack.errors import CorruptStoreError
-from gittrack.store.objects import Entry, Put, Reader, iter_tree_changes, parse_tree
+from gittrack.errors import CorruptStoreError, MissingObjectError
+from gittrack.store.inspect import MOST_ENTITY_FILES
+from gittrack.store.objects import FSCK, Entry, Put, Reader, iter_tree_changes, parse_tree
 
-#: Stands for the content of a file that is not read: this, and the entry.
-_UNREAD = b"\0gittrack entry "
+#: Stands for the content of a file that is not read: this, and the entry. No file can begin so,
+#: whoever made it: what it names would be taken into the store unseen.
+_UNREAD = b"\0%b " % os.urandom(16).hex().encode()
 _UNREAD_KINDS = (FileClass.UNION, FileClass.FOLLOWS)
-#: An entity with more files than this is nobody's run.
-_MOST_FILES = 200_000
 
 
-def join_trees(reader: Reader, ours: str, theirs: str, object_format: str) -> dict[str, Put]:
+def join_trees(reader: Reader, ours: str, theirs: str) -> dict[str, Put]:
     """What has to change in our tree to make it the join of both; empty if it is that already.
 
     Args:
@@ -28,7 +29,8 @@ def join_trees(reader: Reader, ours: str, theirs: str, object_format: str) -> di
     Raises:
         CorruptStoreError: a tree is damaged or missing, or a file that must be read is.
     """
-    purged = _purged(reader, ours) | _purged(reader, theirs)
+    ours_purged, theirs_purged = _purged(reader, ours), _purged(reader, theirs)
+    purged = ours_purged | theirs_purged
     changes: dict[str, Put] = {}
     both: list[tuple[str, Entry, Entry]] = []
     loose: dict[str, tuple[Entry | None, Entry | None]] = {}
@@ -43,13 +45,40 @@ def join_trees(reader: Reader, ours: str, theirs: str, object_format: str) -> di
         elif y is not None:
             both.append((path, x, y))
     # A tombstone that only they have takes a run that is the same on both sides, too.
-    for path in _standing(reader, ours, purged):
+    for path in _standing(reader, ours, theirs_purged - ours_purged):
         changes[path] = Put()
     for path, x, y in both:
-        left, right = _files(reader, path, x), _files(reader, path, y)
-        changes.update(_join(reader, path, left, right, object_format))
-    changes.update(_join(reader, "", *_sides(loose), object_format))
+        left, right = list_files(reader, path, x), list_files(reader, path, y)
+        changes.update(_join(reader, path, left, right))
+    changes.update(_join(reader, "", *_sides(loose)))
     return changes
+
+
+#: A file as a tree has it, or the bytes that a join made of several.
+File = Entry | bytes
+
+
+def join_folders(reader: Reader, path: str, folders: Sequence[Entry]) -> dict[str, File]:
+    """The files of one entity, by names relative to its folder, as the join of several trees.
+
+    Raises:
+        CorruptStoreError: a tree is damaged or missing, or a file that must be read is.
+    """
+    joined: dict[str, File] = dict(list_files(reader, path, folders[0]))
+    # What the join has read comes as bytes, so that nobody reads it twice.
+    for folder in folders[1:]:
+        more = list_files(reader, path, folder)
+        both = join_entity(_contents(reader, joined), _contents(reader, more))
+        joined = {name: _taken(data) for name, data in both.items()}
+    return joined
+
+
+def _taken(data: bytes) -> File:
+    """What stands for a file after a join: the entry of one that was not read, or its bytes."""
+    if not data.startswith(_UNREAD):
+        return data
+    mode, oid = data[len(_UNREAD) :].decode().split(" ")
+    return Entry(mode, oid)
 
 
 def _is_entity(path: str) -> bool:
@@ -70,64 +99,60 @@ def _join(
     folder: str,
     left: Mapping[str, Entry],
     right: Mapping[str, Entry],
-    object_format: str,
 ) -> dict[str, Put]:
     """The files of one folder that change, joined by their classes."""
-    contents = _read(reader, [*left.items(), *right.items()])
-    joined = join_entity(
-        {name: contents[name, entry] for name, entry in left.items()},
-        {name: contents[name, entry] for name, entry in right.items()},
-    )
+    joined = join_entity(_contents(reader, left), _contents(reader, right))
     prefix = f"{folder}/" if folder else ""
     changes: dict[str, Put] = {}
     for name, data in joined.items():
-        mine = left.get(name)
-        if data.startswith(_UNREAD):
-            mode, oid = data[len(_UNREAD) :].decode().split(" ")
-            if mine is None or mine.oid != oid:
-                changes[prefix + name] = Put(entry=Entry(mode, oid))
-        elif mine is None or mine.oid != codec.blob_id(data, object_format):
+        mine, taken = left.get(name), _taken(data)
+        if isinstance(taken, Entry):
+            if mine is None or mine.oid != taken.oid:
+                changes[prefix + name] = Put(entry=taken)
+        elif mine is None or mine.oid != codec.blob_id(data, codec.object_format(mine.oid)):
             changes[prefix + name] = Put(data=data)
     for name in left.keys() - joined.keys():
         changes[prefix + name] = Put()
     return changes
 
 
-def _read(reader: Reader, files: Iterable[tuple[str, Entry]]) -> dict[tuple[str, Entry], bytes]:
-    """The content of files; of those that are named by their content, a stand-in."""
-    contents: dict[tuple[str, Entry], bytes] = {}
+def _contents(reader: Reader, files: Mapping[str, File]) -> dict[str, bytes]:
+    """The content of files by name; of those that are named by their content, a stand-in."""
+    contents: dict[str, bytes] = {}
     wanted: list[tuple[str, Entry]] = []
-    for name, entry in files:
-        if file_class(name) in _UNREAD_KINDS:
-            contents[name, entry] = _UNREAD + f"{entry.mode} {entry.oid}".encode()
+    for name, file in files.items():
+        if isinstance(file, bytes):
+            contents[name] = file
+        elif file_class(name) in _UNREAD_KINDS:
+            contents[name] = _UNREAD + f"{file.mode} {file.oid}".encode()
         else:
-            wanted.append((name, entry))
+            wanted.append((name, file))
     found = reader.read_many(entry.oid for _, entry in wanted)
-    for key, data in zip(wanted, found, strict=True):
+    for (name, entry), data in zip(wanted, found, strict=True):
         if data is None:
-            raise CorruptStoreError(
-                f"the store's file {key[0]} is missing",
-                why=f"object {key[1].oid} is not in this repository",
-                next="git fsck",
+            raise MissingObjectError(
+                f"the store's file {name} is missing",
+                why=f"object {entry.oid} is not in this repository",
+                next=FSCK,
             )
-        contents[key] = data
+        contents[name] = data
     return contents
 
 
-def _files(reader: Reader, folder: str, top: Entry) -> dict[str, Entry]:
+def list_files(reader: Reader, folder: str, top: Entry) -> dict[str, Entry]:
     """All files below a folder, by names relative to it."""
     if not top.is_tree:
-        raise CorruptStoreError(f"the store's {folder} is no folder", next="git fsck")
+        raise CorruptStoreError(f"the store's {folder} is no folder", next=FSCK)
     files: dict[str, Entry] = {}
     level = [("", top.oid)]
     while level:
         below: list[tuple[str, str]] = []
         for (path, _), data in zip(level, reader.read_many(oid for _, oid in level), strict=True):
             if data is None:
-                raise CorruptStoreError(
+                raise MissingObjectError(
                     f"the store's folder {folder}/{path} is missing",
                     why="its tree object is not in this repository",
-                    next="git fsck",
+                    next=FSCK,
                 )
             for name, entry in parse_tree(data).items():
                 full = f"{path}/{name}" if path else name
@@ -135,9 +160,9 @@ def _files(reader: Reader, folder: str, top: Entry) -> dict[str, Entry]:
                     below.append((full, entry.oid))
                 else:
                     files[full] = entry
-        if len(files) + len(below) > _MOST_FILES:
+        if len(files) + len(below) > MOST_ENTITY_FILES:
             raise CorruptStoreError(
-                f"the store's {folder} holds more than {_MOST_FILES:,} files", next="git fsck"
+                f"the store's {folder} holds more than {MOST_ENTITY_FILES:,} files", next=FSCK
             )
         level = below
     return files
@@ -152,7 +177,7 @@ def _purged(reader: Reader, tree: str) -> set[tuple[str, str]]:
     if top is None:
         return set()
     found = set()
-    for name in _files(reader, "tombstones", top):
+    for name in list_files(reader, "tombstones", top):
         entity = is_tombstone(f"tombstones/{name}")
         if entity is not None:
             found.add(entity)
@@ -183,4 +208,4 @@ def _tree(reader: Reader, oid: str) -> dict[str, Entry]:
     for data in reader.read_many((oid,)):
         if data is not None:
             return parse_tree(data)
-    raise CorruptStoreError(f"tree {oid} of the store is missing", next="git fsck")
+    raise MissingObjectError(f"tree {oid} of the store is missing", next=FSCK)

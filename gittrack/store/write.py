@@ -7,10 +7,11 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gittrack.errors import GitError, RefMovedError
+from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.objects import Put
 
@@ -28,6 +29,10 @@ class Person(NamedTuple):
 
     name: str
     email: str
+
+
+#: Who joins stores, and starts them: so that all clones make the same commits.
+NOBODY = Person("gittrack", "gittrack")
 
 
 class Tree(NamedTuple):
@@ -77,6 +82,7 @@ def commit_join(
     ref: str,
     ours: str,
     theirs: str,
+    parents: Sequence[str],
     tree: str,
     changes: Mapping[str, Put],
     *,
@@ -84,10 +90,11 @@ def commit_join(
 ) -> str:
     """Add the join of two store commits to a ref that points to `ours`.
 
-    Two clones that join the same commits make the same commit: the parents are sorted, the
-    identity is nobody's, the time is the later parent's.
+    Two clones that join the same commits make the same commit: the identity is nobody's, the
+    time is the later side's.
 
     Args:
+        parents: of the join, in their order; ours is missing where theirs is of a newer epoch.
         tree: the tree of ours.
         changes: what makes it the joined one.
     Raises:
@@ -95,13 +102,52 @@ def commit_join(
     """
     out = git.run("show", "-s", "--format=%ct", ours, theirs)
     when_s = max(int(word) for word in out.split())
-    first, second = sorted((ours, theirs))
-    message = b"join two stores [skip ci]\n"
+    return _commit_over(
+        git, ref, ours, parents, tree, changes, "join two stores [skip ci]\n", when_s, NOBODY,
+        fsync=fsync,
+    )  # fmt: skip
+
+
+def commit_anew(
+    git: Git, ref: str, ours: str, changes: Mapping[str, Put], message: str, who: Person,
+    when_s: int, *, fsync: bool,
+) -> str:  # fmt: skip
+    """Replace a ref that points to `ours` by a commit without parents: what is in it, changed.
+
+    Raises:
+        RefMovedError: the ref no longer points to `ours`.
+    """
+    tree = git.run("rev-parse", f"{ours}^{{tree}}").decode().strip()
+    return _commit_over(git, ref, ours, (), tree, changes, message, when_s, who, fsync=fsync)
+
+
+def _commit_over(
+    git: Git,
+    ref: str,
+    ours: str,
+    parents: Sequence[str],
+    tree: str,
+    changes: Mapping[str, Put],
+    message: str,
+    when_s: int,
+    who: Person,
+    *,
+    fsync: bool,
+) -> str:
+    """Commit a changed tree, and point a ref to it that pointed to `ours`."""
+    # fast-import moves a ref only forward. What starts a new history goes by a ref of its own.
+    is_forward = ours in parents
+    target = ref if is_forward else f"{layout.SCRATCH_REFS}{os.urandom(6).hex()}"
+    text = message.encode()
+    stamp = f"{_clean(who.name)} <{_clean(who.email)}> {when_s} +0000\n".encode()
     chunks = [
-        b"feature done\ncommit %b\nmark :1\n" % ref.encode(),
-        b"committer gittrack <gittrack> %d +0000\n" % when_s,
-        b"data %d\n%b\n" % (len(message), message),
-        b'from %b\nmerge %b\nM 040000 %b ""\n' % (first.encode(), second.encode(), tree.encode()),
+        b"feature done\ncommit %b\nmark :1\ncommitter %b" % (target.encode(), stamp),
+        b"data %d\n%b\n" % (len(text), text),
+        *(
+            b"%b %b\n" % (b"merge" if at else b"from", parent.encode())
+            for at, parent in enumerate(parents)
+        ),
+        b'M 040000 %b ""\n' % tree.encode(),
     ]
     # What goes makes room before what comes: a file may take the place of a folder.
     for path in sorted(changes, key=lambda path: (changes[path] != (None, None), path)):
@@ -114,7 +160,11 @@ def commit_join(
         else:
             chunks.append(b"D %b\n" % path.encode())
     chunks.append(b"\nget-mark :1\ndone\n")
-    return _import(git, ref, b"".join(chunks), Person("gittrack", "gittrack"), fsync=fsync)
+    made = _import(git, target, b"".join(chunks), who, fsync=fsync)
+    if not is_forward and not _move(git, [(ref, made, ours), (target, None, made)]):
+        git.run("update-ref", "-d", target)
+        raise RefMovedError(f"{ref} moved while a commit was written")
+    return made
 
 
 def move_ref(git: Git, ref: str, new: str, old: str | None) -> bool:
@@ -123,8 +173,17 @@ def move_ref(git: Git, ref: str, new: str, old: str | None) -> bool:
     Raises:
         GitError: git could not write.
     """
-    zero = "0" * len(new)
-    command = f"start\nupdate {ref} {new} {old or zero}\nprepare\ncommit\n".encode()
+    return _move(git, [(ref, new, old)])
+
+
+def _move(git: Git, moves: Sequence[tuple[str, str | None, str | None]]) -> bool:
+    """Move refs, all or none, as (ref, where to or None to delete it, where it was read)."""
+    zero = "0" * max(len(oid or "") for _, *oids in moves for oid in oids)
+    lines = [
+        f"delete {ref} {old}" if new is None else f"update {ref} {new} {old or zero}"
+        for ref, new, old in moves
+    ]
+    command = "\n".join(["start", *lines, "prepare", "commit", ""]).encode()
     message = ("-c", "core.logAllRefUpdates=always", "update-ref", "-m", "gittrack", "--stdin")
     process = git.start(*message, stdin=True)
     _, err = process.communicate(command)
@@ -133,7 +192,7 @@ def move_ref(git: Git, ref: str, new: str, old: str | None) -> bool:
     text = err.decode("utf-8", "replace")
     if "but expected" in text or "already exists" in text or ".lock': File exists" in text:
         return False
-    raise GitError(f"{ref} was not moved", why=text.strip())
+    raise GitError(f"{moves[0][0]} was not moved", why=text.strip())
 
 
 def _import(git: Git, ref: str, stream: bytes, who: Person, *, fsync: bool) -> str:

@@ -439,6 +439,10 @@ def test_status_tells_what_is_not_shared(store: Project, tmp_path: Path) -> None
     assert "not shared: no remote has runs" in store.out("status")
     tip = store.git("rev-parse", "refs/gittrack/store/main")
     store.git("update-ref", "refs/gittrack/remote/origin/store/main", tip)
+    # What was once fetched from a remote that gets no runs says nothing.
+    assert "not shared: no remote has runs" in store.out("status")
+    store.git("remote", "add", "origin", "nowhere")
+    store.out("remote", "share", "origin")
     assert "origin has all runs" in store.out("status")
     store.out("tag", "run-1", "a=b")
     store.python("import gittrack\nwith gittrack.start_run(): pass")

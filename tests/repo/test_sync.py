@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from gittrack.core import join
-from gittrack.core.codec import encode_mapping, encode_stamps
+from gittrack.core.codec import encode_mapping, encode_points, encode_stamps, segment_name
 from gittrack.core.model import Stamp
+from gittrack.core.names import DEFAULT_EXPERIMENT_ID
 from gittrack.errors import CorruptStoreError, RemoteError, StoreFormatError
 from gittrack.repo import Repo
+from gittrack.repo.memory import Memory
 from gittrack.repo.seal import first_files
 from gittrack.repo.sync import join_into
 from gittrack.store import layout
@@ -219,9 +221,16 @@ def some_store(random: random.Random, clock: int) -> dict[str, bytes]:
         if notes:
             files[f"{folder}/notes.yaml"] = encode_stamps(notes)
         for segment in random.sample("123", random.randint(0, 2)):
-            files[f"{folder}/metrics/w-{segment * 12}.csv"] = f"segment {segment}\n".encode()
+            data = encode_points([("m", int(segment), 1, f"{segment}.0")])
+            files[f"{folder}/metrics/{segment_name('w', data)}"] = data
         if random.random() < 0.3:
             files[f"{folder}/unknown/{random.choice('ab')}"] = random.choice([b"1", b"2"])
+    if random.random() < 0.6:
+        notes = {
+            key: Stamp(random.choice("pqr"), clock + random.randint(0, 3), "w")
+            for key in ("name", "tags.a")
+        }
+        files[f"experiments/{DEFAULT_EXPERIMENT_ID}/notes.yaml"] = encode_stamps(notes)
     if random.random() < 0.5:
         files[f"env/ab/{random.choice('cd') * 24}.yaml"] = b"python: 3\n"
     return files
@@ -239,6 +248,7 @@ def whole(git: Git, commit_id: str) -> dict[str, bytes]:
 def test_joining_commits_is_joining_files(tmp_path: Path, seed: int) -> None:
     repo = GitRepo.create(tmp_path / "repo")
     git = Git(find_paths(repo.path, {}))
+    memory = Memory(git.common_dir)
     chance = random.Random(seed)
     for at in range(6):
         stores = [some_store(chance, at), some_store(chance, at)]
@@ -252,16 +262,16 @@ def test_joining_commits_is_joining_files(tmp_path: Path, seed: int) -> None:
         expected = join.join(*stores)
         for ours, theirs in (commits, commits[::-1]):
             git.run("update-ref", REF, ours)
-            after = join_into(git, theirs, fsync=False)
+            after = join_into(git, theirs, memory, fsync=False)
             assert whole(git, after) == expected
             # Twice is the same as once.
-            assert join_into(git, theirs, fsync=False) == after
+            assert join_into(git, theirs, memory, fsync=False) == after
         assert read_ref(git, REF) is not None
         # Either side joined with the join is the join.
         joined = repo.git("rev-parse", f"{REF}^{{tree}}")
         for side in commits:
             tree_of_side = repo.git("rev-parse", f"{side}^{{tree}}")
-            assert join_trees(CatFileReader(git), joined, tree_of_side, "sha1") == {}
+            assert join_trees(CatFileReader(git), joined, tree_of_side) == {}
     git.close()
 
 
@@ -302,7 +312,7 @@ def meet(repos: list[GitRepo], gits: list[Git], one: int, two: int) -> None:
     theirs = read_ref(gits[two], REF)
     if theirs is not None:
         repos[one].git("fetch", "-q", "--no-write-fetch-head", repos[two].path, theirs)
-        join_into(gits[one], theirs, fsync=False, is_peer=True)
+        join_into(gits[one], theirs, Memory(gits[one].common_dir), fsync=False, is_peer=True)
 
 
 def test_what_plain_git_brought_is_seen_without_a_commit(
@@ -327,10 +337,20 @@ def test_what_plain_git_brought_is_seen_without_a_commit(
     b.git("fetch", "-q")
     before = tip(b)
     capfd.readouterr()
-    assert names(b) == {"one", "mine"}
-    assert "origin has runs that are not joined with yours yet" in capfd.readouterr().err
-    assert tip(b) == before
-    with Repo.find(b.path, {}) as two:
-        assert two.pull("origin").received == 1
+    # A read shows the union of both, and commits nothing.
     assert names(b) == {"one", "two", "mine"}
+    with Repo.find(b.path, {}) as two:
+        assert two.status().unjoined == ("origin",)
+        assert two.get_metric_history("two", "m")[0].value == 1
+    assert tip(b) == before
+    # A write makes the join.
+    with Repo.find(b.path, {}) as two:
+        two.set_tags([two.get_run("two")], {"seen": "yes"})
+        assert two.status().unjoined == ()
+        assert {run.name for run in two.search_runs()} == {"one", "two", "mine"}
+        assert two.get_run("two").tags == {"seen": "yes"}
+        assert two.push("origin").sent == 2
     assert capfd.readouterr().err == ""
+    with Repo.find(a.path, {}) as one:
+        assert one.pull("origin").received == 2
+    assert tip(a) == tip(b)

@@ -37,6 +37,8 @@ def render_status(status: Status, style: Style, width: int) -> Iterator[str]:
         for remote, count in status.unpushed.items():
             said = "has all runs" if not count else f"lacks {t.plural(count, 'run')}"
             yield t.cut(f"{t.safe(remote)} {said}", width)
+    for remote in status.unjoined:
+        yield t.cut(f"{t.safe(remote)} has runs not joined with yours yet (gittrack sync)", width)
     if status.deleted:
         yield ""
         yield t.cut(f"{t.plural(status.deleted, 'deleted run')} (gittrack log --all)", width)
@@ -69,6 +71,7 @@ def status_rows(status: Status) -> list[list[str]]:
     rows += [["tip", status.tip or ""], ["unsealed", str(status.unsealed)]]
     rows += [["deleted", str(status.deleted)]]
     rows += [["unpushed", remote, str(count)] for remote, count in status.unpushed.items()]
+    rows += [["unjoined", remote] for remote in status.unjoined]
     for word, found in (
         ("running", status.running),
         ("lost", status.lost),
@@ -95,6 +98,7 @@ def status_record(status: Status) -> dict[str, Any]:
         "with_conflicts": _ids(status.with_conflicts),
         "deleted": status.deleted,
         "unpushed": dict(status.unpushed),
+        "unjoined": list(status.unjoined),
         "tip": status.tip,
     }
 
