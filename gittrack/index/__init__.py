@@ -180,6 +180,12 @@ class Index:
         """Keys of params that runs have, sorted."""
         return self._keys("param")
 
+    def bases(self) -> list[str]:
+        """The commits that the sources of runs build on."""
+        with self._reading() as db:
+            sql = "SELECT DISTINCT base FROM run WHERE base IS NOT NULL ORDER BY base"
+            return [base for (base,) in db.execute(sql)]
+
     def _keys(self, kind: str) -> list[str]:
         sql = (
             f"SELECT text FROM key WHERE kind = ?"

@@ -23,6 +23,8 @@ COLUMNS = (
     "experiment_id",
     "branch",
     "commit",
+    "base",
+    "tree",
     "parent",
     "start_time",
     "end_time",

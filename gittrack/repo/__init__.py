@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +33,9 @@ __all__ = [
     "Repo",
     "warn",
 ]
+
+
+_DAY_S = 86400
 
 
 class InitReport(NamedTuple):
@@ -165,6 +170,15 @@ class Repo(Reading, Sharing, Changing, Recording):
             what = error.message if isinstance(error, GittrackError) else str(error)
             warn(f"runs of dead processes were not taken over: {what}; next: gittrack recover")
 
+    def _keep_house(self) -> None:
+        marker = os.path.join(self._paths.common_dir, "gittrack", "kept")
+        with contextlib.suppress(OSError, GittrackError):
+            if self._can_write() and time.time() - _modified_s(marker) > _DAY_S:
+                # First: a second command shall not wait for the same.
+                with open(marker, "wb"):
+                    pass
+                self._keep_sources()
+
     # -- edit ----------------------------------------------------------------------------
 
     def _editor(self) -> Editor:
@@ -174,3 +188,10 @@ class Repo(Reading, Sharing, Changing, Recording):
         machine = process.host_name(), process.boot_id()
         fsync = self.config.seal_fsync
         return Editor(self._git, self.view, self._person(), machine, fsync=fsync)
+
+
+def _modified_s(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -107,6 +107,7 @@ class Opened(ABC):
         if not self._recovered:
             self._recovered = True
             self._recover_quietly()
+            self._keep_house()
         return self._view
 
     def recorder(self) -> Recorder:
@@ -149,6 +150,20 @@ class Opened(ABC):
     @abstractmethod
     def _recover_quietly(self) -> None:
         """Take over dead journals; trouble with that is a warning."""
+
+    def has_commit(self, commit: str) -> bool:
+        """Whether a commit is in this repository."""
+        from gittrack.repo.naming import find_commit
+
+        return find_commit(self._git, commit) is not None
+
+    @abstractmethod
+    def _keep_house(self) -> None:
+        """What is worth doing once a day, whatever command comes first; trouble does not matter."""
+
+    @abstractmethod
+    def _bring_commit(self, commit: str, *, asks: bool) -> None:
+        """Fetch a commit that is not here from a remote that has it; if none has, it stays so."""
 
     def get_run(self, name: str) -> Run:
         """The one run of that id, hex prefix or name; see `repo.naming.Namer`.

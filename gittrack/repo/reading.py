@@ -120,12 +120,6 @@ class Reading(Opened):
 
         return scan(self._git, self._folders(), self.config.redact_allow)
 
-    def has_commit(self, commit: str) -> bool:
-        """Whether a commit is in this repository."""
-        from gittrack.repo.naming import find_commit
-
-        return find_commit(self._git, commit) is not None
-
     def list_files(self, run: Run) -> list[str]:
         """The names of the files in a run's folder."""
         return self._reader(run).listing()
@@ -195,11 +189,16 @@ class Reading(Opened):
         found = self.view.search(earlier, (), 1, experiments={run.experiment_id})
         return found[0] if found else None
 
-    def checkout(self, run: Run, into: str, *, dry_run: bool = False) -> Checkout:
+    def checkout(
+        self, run: Run, into: str, *, dry_run: bool = False, asks: bool = False
+    ) -> Checkout:
         """Lay out exactly what ran in a new folder, and verify its tree id.
 
-        With `dry_run` it is only verified that this can be done.
+        A base commit that is not here is fetched from a remote that runs are shared with.
 
+        Args:
+            dry_run: only verify that this can be done.
+            asks: whether git may ask for a password.
         Raises:
             SourceError: it cannot be rebuilt, or `into` is not a new or empty folder.
         """
@@ -207,6 +206,8 @@ class Reading(Opened):
 
         reader = self._reader(run)
         source = reader.source()
+        if source.base is not None:
+            self._bring_commit(source.base, asks=asks)
         rebuilt = rebuild(
             self._git, source, reader.overlay(source), os.path.abspath(into), dry_run=dry_run
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gittrack.errors import RemoteError
@@ -86,7 +89,31 @@ class Sharing(Opened):
             RemoteError: it could not be reached, or refused.
         """
         self._recover_quietly()
+        self._keep_sources()
         return self._exchange(name, Patience.of(deadline_s, asks=asks)).push()
+
+    def _keep_sources(self, published: Sequence[str] = ()) -> int:
+        """Keep alive the commits that runs stand on and no shared branch holds; how many.
+
+        Args:
+            published: commits that are being pushed right now.
+        """
+        from gittrack.store.chain import keep
+
+        bases = self.view.ask(lambda index: index.bases())
+        return keep(self._git, bases, self.shared_remotes(), published)
+
+    def _bring_commit(self, commit: str, *, asks: bool) -> None:
+        if self.has_commit(commit) or self.config.offline:
+            return
+        patience = Patience(asks=asks)
+        for link in self._links().values():
+            # By its id first: that brings the least. Not every host gives commits by their ids.
+            for fetch in (partial(remote.fetch_commit, commit=commit), remote.fetch_sources):
+                with suppress(RemoteError):
+                    fetch(self._git, link, patience=patience)
+                if self.has_commit(commit):
+                    return
 
     def _join_fetched(self) -> None:
         """Commit the join with what plain `git fetch` brought: a write does, a read does not."""
@@ -100,5 +127,7 @@ class Sharing(Opened):
         from gittrack.repo.sync import Exchange
 
         link = self._links().get(name) or Link(name, self.config.share_ref)
-        fsync = self.config.seal_fsync
-        return Exchange(self._git, link, self._memory, patience, fsync=fsync, to=to)
+        return Exchange(
+            self._git, link, self._memory, patience,
+            fsync=self.config.seal_fsync, sources=self.config.share_sources, to=to,
+        )  # fmt: skip

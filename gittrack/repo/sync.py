@@ -20,6 +20,7 @@ from gittrack.repo import stored
 from gittrack.repo.memory import Memory
 from gittrack.repo.seal import check_readable
 from gittrack.store import layout, remote
+from gittrack.store.chain import join_chain
 from gittrack.store.git import Git
 from gittrack.store.inspect import inspect
 from gittrack.store.objects import CatFileReader, get_tree
@@ -44,7 +45,8 @@ class Moved(Enum):
 class Synced(NamedTuple):
     """What a sync did: runs that came, runs that went, and how the remote's store had moved.
 
-    `is_empty` says that the remote has no store; `at` is the tip it has after it.
+    `is_empty` says that the remote has no store; `unsent_sources`, why the commits that runs stand
+    on did not go with them.
     """
 
     remote: str
@@ -52,6 +54,7 @@ class Synced(NamedTuple):
     sent: int = 0
     moved: Moved = Moved.FORWARD
     is_empty: bool = False
+    unsent_sources: str | None = None
 
 
 # -- join --------------------------------------------------------------------------------------
@@ -182,17 +185,27 @@ class Exchange:
 
     Args:
         patience: how long all of it may take, and whether git may ask for a password.
+        sources: whether the commits that runs stand on go with them.
         to: the URL to push to, where the remote has several.
     """
 
     def __init__(
-        self, git: Git, link: Link, memory: Memory, patience: Patience, *, fsync: bool, to: str = ""
+        self,
+        git: Git,
+        link: Link,
+        memory: Memory,
+        patience: Patience,
+        *,
+        fsync: bool,
+        sources: bool,
+        to: str = "",
     ) -> None:
         self._git = git
         self._link = link
         self._memory = memory
         self._patience = patience
         self._fsync = fsync
+        self._sources = sources
         self._to = to
 
     def pull(self, *, for_push: bool = False) -> Synced:
@@ -225,26 +238,67 @@ class Exchange:
         pulled = Synced(link.remote)
         lease = ""
         for attempt in range(_MAX_TRIES):
-            ours = read_ref(git, layout.STORE_REF)
-            if ours is None:
+            commits = self._to_send()
+            if not commits or (attempt and self._has(commits)):
                 return pulled
-            known = read_ref(git, link.tracking)
-            if attempt and ours == known:
-                return pulled
-            sent = count_runs(git, known, ours)
-            if remote.push(git, link, ours, self._patience, to=self._to, lease=lease):
-                self._memory.joined(link.tracking, ours)
-                return pulled._replace(sent=sent)
+            sent = self._count_unsent(commits.get(link.ref))
+            done = remote.push(git, link, commits, self._patience, to=self._to, lease=lease)
+            if link.ref in done.refused:
+                raise self._refusal(done.refused[link.ref])
+            if not done.overtaken:
+                if link.ref in commits:
+                    self._memory.joined(link.tracking, commits[link.ref])
+                return pulled._replace(sent=sent, unsent_sources=done.refused.get(link.source_ref))
             if self._patience.is_over:
                 break
             pause(attempt, 0.05)
-            more = self.pull(for_push=True)
-            pulled = more._replace(received=pulled.received + more.received)
-            lease = self._lease()
+            if link.ref in done.overtaken:
+                more = self.pull(for_push=True)
+                pulled = more._replace(received=pulled.received + more.received)
+                lease = self._lease()
+            if link.source_ref in done.overtaken:
+                join_chain(git, remote.fetch_sources(git, link, self._patience))
         raise RemoteError(
             f"the runs did not get to {link.remote}",
             why=f"somebody else pushed first, {_MAX_TRIES} times or until the deadline",
             next=f"gittrack push {link.remote}",
+        )
+
+    def _to_send(self) -> dict[str, str]:
+        """Our commits by the remote's refs; the chain of sources only where it is to be shared."""
+        link = self._link
+        own = {link.ref: layout.STORE_REF}
+        if self._sources:
+            own[link.source_ref] = layout.SOURCE_REF
+        found = {theirs: read_ref(self._git, ours) for theirs, ours in own.items()}
+        # The chain goes with the runs, and only when it has something new.
+        known = read_ref(self._git, link.tracking_of(link.source_ref))
+        return {
+            ref: tip
+            for ref, tip in found.items()
+            if tip is not None and (ref == link.ref or tip != known)
+        }
+
+    def _has(self, commits: Mapping[str, str]) -> bool:
+        """Whether the remote is known to have all of it."""
+        link = self._link
+        return all(read_ref(self._git, link.tracking_of(ref)) == c for ref, c in commits.items())
+
+    def _count_unsent(self, ours: str | None) -> int:
+        if ours is None:
+            return 0
+        known = read_ref(self._git, self._link.tracking)
+        try:
+            return count_runs(self._git, known, ours)
+        except CorruptStoreError:
+            return count_runs(self._git, None, ours)  # what the remote has is no store
+
+    def _refusal(self, said: str) -> RemoteError:
+        name = self._link.remote
+        return RemoteError(
+            f"{name} does not take runs",
+            why=f"it refused {self._link.ref}: {said}",
+            next=f"gittrack remote check {name}",
         )
 
     def _lease(self) -> str:

@@ -46,7 +46,12 @@ class Link(NamedTuple):
     @property
     def tracking(self) -> str:
         """Where what the remote's store pointed to is remembered."""
-        return layout.tracking_ref(self.remote, layout.STORE_REF)
+        return self.tracking_of(self.ref)
+
+    def tracking_of(self, ref: str) -> str:
+        """The same for a ref of the remote: its store's, or that of its sources."""
+        own = layout.SOURCE_REF if ref == self.source_ref else layout.STORE_REF
+        return layout.tracking_ref(self.remote, own)
 
     @property
     def source_ref(self) -> str:
@@ -171,7 +176,7 @@ def fetch_sources(git: Git, link: Link, patience: Patience) -> str:
     Raises:
         RemoteError: it has none, could not be reached, or did not answer in time.
     """
-    tracking = layout.tracking_ref(link.remote, layout.SOURCE_REF)
+    tracking = link.tracking_of(link.source_ref)
     _fetch(git, link, patience, f"+{link.source_ref}:{tracking}", "the sources of runs")
     return tracking
 
@@ -189,7 +194,8 @@ def _fetch(git: Git, link: Link, patience: Patience, spec: str, what: str) -> No
     command = (
         # A partial clone asks for files one by one later; ours are small, and all are wanted.
         "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no",
-        "--no-auto-maintenance", "--prune", "--no-filter", link.remote, spec,
+        "--no-auto-maintenance", *(("--prune",) if ":" in spec else ()), "--no-filter",
+        link.remote, spec,
     )  # fmt: skip
     for attempt in range(_MAX_TRIES):
         code, _, err = _talk(git, command, patience)
@@ -202,50 +208,63 @@ def _fetch(git: Git, link: Link, patience: Patience, spec: str, what: str) -> No
     raise _failed(f"{what} of {link.remote} could not be fetched", link.remote, err)
 
 
+class Pushed(NamedTuple):
+    """What became of the refs of a push, by their names there.
+
+    Those in `overtaken` somebody else had moved: fetch, join and try again. `refused` tells why the
+    remote did not take others.
+    """
+
+    overtaken: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = {}
+
+
 def push(
-    git: Git, link: Link, commit: str, patience: Patience, *, to: str = "", lease: str = ""
-) -> bool:
-    """Send a store commit; not by force, so that nobody's runs are overwritten.
+    git: Git,
+    link: Link,
+    commits: Mapping[str, str],
+    patience: Patience,
+    *,
+    to: str = "",
+    lease: str = "",
+) -> Pushed:
+    """Send commits to refs of the remote, in one connection.
+
+    Nothing is forced, so that nobody's runs are overwritten.
 
     Args:
+        commits: ref of the remote -> commit.
         to: the URL, where the remote has several; by default all of them.
-        lease: the commit that the remote's ref may be forced away from: of an older epoch.
-    Returns:
-        False if somebody else moved the ref; fetch, join and try again.
+        lease: the commit that the store's ref may be forced away from: of an older epoch.
     Raises:
-        RemoteError: it could not be reached, refused for another reason, or took too long.
+        RemoteError: it could not be reached, or took too long.
     """
     forced = [f"--force-with-lease={link.ref}:{lease}"] if lease else []
-    if not _push(git, link, patience, [f"{commit}:{link.ref}"], to, forced):
-        return False
-    # git follows only the refs that it fetches by name; without this the next status lies.
-    git.run("update-ref", link.tracking, commit, check=False)
-    return True
-
-
-def push_sources(git: Git, link: Link, commit: str, patience: Patience, *, to: str = "") -> bool:
-    """Send the chain of commits that runs stand on; like `push`."""
-    if not _push(git, link, patience, [f"{commit}:{link.source_ref}"], to, []):
-        return False
-    tracking = layout.tracking_ref(link.remote, layout.SOURCE_REF)
-    git.run("update-ref", tracking, commit, check=False)
-    return True
-
-
-def _push(
-    git: Git, link: Link, patience: Patience, specs: Sequence[str], to: str, options: Sequence[str]
-) -> bool:
     command = (
+        "-c", f"remote.{link.remote}.mirror=false",
         "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags",
-        "--recurse-submodules=no", *options, to or link.remote, *specs,
+        "--recurse-submodules=no", *forced, to or link.remote,
+        *(f"{commit}:{ref}" for ref, commit in commits.items()),
     )  # fmt: skip
     code, out, err = _talk(git, command, patience)
-    if code == 0:
-        return True
-    said = "\n".join(line for line in out.splitlines() if line.startswith("!"))
-    if any(words in f"{said}\n{err}" for words in _LOST):
-        return False
-    raise _failed(f"the runs could not be pushed to {link.remote}", link.remote, f"{said}\n{err}")
+    overtaken: set[str] = set()
+    refused: dict[str, str] = {}
+    for line in out.splitlines():
+        flag, _, rest = line.partition("\t")
+        if flag == "!":
+            spec, _, said = rest.partition("\t")
+            ref = spec.partition(":")[2]
+            if any(words in said for words in _LOST):
+                overtaken.add(ref)
+            else:
+                refused[ref] = said
+    if code and not overtaken and not refused:
+        raise _failed(f"the runs could not be pushed to {link.remote}", link.remote, err)
+    for ref, commit in commits.items():
+        if ref not in overtaken and ref not in refused:
+            # git follows only the refs that it fetches by name; without this `status` lies.
+            git.run("update-ref", link.tracking_of(ref), commit, check=False)
+    return Pushed(frozenset(overtaken), refused)
 
 
 def list_refs_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from gittrack.cli import arguments
 from gittrack.cli.output import Output
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Lay out the source of a run, and say what it was verified against."""
     with open_repo(out) as repo:
         found = repo.get_run(args.run)
-        done = repo.checkout(found, os.path.abspath(args.into), dry_run=args.dry_run)
+        into = os.path.abspath(args.into)
+        done = repo.checkout(found, into, dry_run=args.dry_run, asks=sys.stdin.isatty())
     verb = "would lay out" if args.dry_run else "laid out"
     lines = [f"{verb} {plural(done.files, 'file')} of {safe(found.name)} in {safe(done.into)}"]
     if done.withheld:
