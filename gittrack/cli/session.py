@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gittrack.cli.output import Output
+from gittrack.cli.output.text import plural, safe
 from gittrack.repo import Repo
 
 
@@ -12,4 +13,22 @@ def open_repo(out: Output) -> Repo:
     found = repo.git_config.get("color.ui")
     if found:
         out.follow_git_color(found[-1])
+    return repo
+
+
+def open_to_read(out: Output) -> Repo:
+    """The same for a command that shows runs: a fresh clone asks its remote for them, once."""
+    repo = open_repo(out)
+    found = repo.discover()
+    if found is None:
+        return repo
+    name = safe(found.remote)
+    if found.error is not None:
+        why = f": {safe(found.error.why)}" if found.error.why else ""
+        out.note(f"gittrack: {safe(found.error.message)}{why}; next: gittrack pull {name}")
+    else:
+        out.note(
+            f"gittrack: {plural(found.runs, 'run')} came from {name}; from now on git pull brings "
+            f"them, and git push sends yours (to stop: gittrack remote unshare {name})"
+        )
     return repo

@@ -7,12 +7,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from gittrack.errors import RemoteError
+from gittrack.errors import GittrackError, RemoteError
 from gittrack.repo.opened import Opened
-from gittrack.store import remote
+from gittrack.store import layout, remote
 from gittrack.store.remote import Link, Patience
 
 if TYPE_CHECKING:
+    from gittrack.repo.checking import Checked
     from gittrack.repo.sync import Exchange, Synced
 
 
@@ -21,6 +22,14 @@ class Share(NamedTuple):
 
     name: str
     is_new: bool
+
+
+class Discovered(NamedTuple):
+    """A remote that was asked for runs, how many came, or why it could not be asked."""
+
+    remote: str
+    runs: int = 0
+    error: GittrackError | None = None
 
 
 class Sharing(Opened):
@@ -57,14 +66,13 @@ class Sharing(Opened):
         branch = out.decode("utf-8", "replace").strip() or None
         return remote.default_remote(self.git_config, branch)
 
-    def unshare_remote(self, name: str) -> bool:
+    def unshare_remote(self, name: str, *, dry_run: bool = False) -> bool:
         """Stop that, and forget what the remote had; whether it was shared. Our runs stay."""
         link = self._links().get(name)
-        if link is None:
-            return False
-        remote.unshare(self._git, link)
-        self._git_config = None
-        return True
+        if link is not None and not dry_run:
+            remote.unshare(self._git, link)
+            self._git_config = None
+        return link is not None
 
     def shared_remotes(self) -> list[str]:
         """The remotes that get and give runs."""
@@ -122,6 +130,59 @@ class Sharing(Opened):
         for item in self._tips.apart():
             join_into(self._git, item.tip, self._memory, fsync=self.config.seal_fsync)
             self._memory.joined(item.ref, item.tip)
+
+    # -- a remote that is new ------------------------------------------------------------
+
+    def discover(self) -> Discovered | None:
+        """In a fresh clone: ask the remote once whether it has runs; bring them if it does.
+
+        Then plain `git pull` and `git push` carry them from now on. Nothing is asked where there
+        is a store already, where this was asked before, and with the setting `offline`.
+
+        Returns:
+            What was found; None if nothing was asked, or the remote has none.
+        """
+        if self.config.offline or self._tips.own() is not None or not self._can_write():
+            return None
+        name = self._default_remote()
+        if name is None or self._memory.was("asked", name):
+            return None
+        self._memory.note("asked", name)
+        try:
+            done = self.pull(name, deadline_s=self.config.share_deadline_s)
+        except GittrackError as error:
+            return Discovered(name, error=error)
+        if done.is_empty:
+            return None
+        self.share_remote(name)
+        return Discovered(name, done.received)
+
+    def check_remote(
+        self, name: str | None = None, *, deadline_s: float | None = None, asks: bool = False
+    ) -> Checked:
+        """Try out whether a remote takes runs, shows them and gives them back.
+
+        Raises:
+            RemoteError: there is no such remote, or it could not be reached.
+        """
+        from gittrack.repo.checking import check
+
+        link = Link(self._remote_name(name), self.config.share_ref)
+        return check(self._git, link, Patience.of(deadline_s, asks=asks))
+
+    def use_branch(self) -> str:
+        """From now on this clone keeps runs on a branch of its remotes; its name.
+
+        For hosts that take or show nothing but branches; `share.ref` in .gittrack.yaml says the
+        same for everybody.
+        """
+        self._git.run("config", "gittrack.share.ref", layout.BRANCH_REF)
+        self._git_config = self._config = None
+        for name in self.shared_remotes():
+            self.share_remote(name)
+        return layout.BRANCH_REF
+
+    # -- the exchange --------------------------------------------------------------------
 
     def _exchange(self, name: str, patience: Patience, to: str = "") -> Exchange:
         from gittrack.repo.sync import Exchange

@@ -241,14 +241,13 @@ class Exchange:
             commits = self._to_send()
             if not commits or (attempt and self._has(commits)):
                 return pulled
-            sent = self._count_unsent(commits.get(link.ref))
+            known = read_ref(git, link.tracking)
             done = remote.push(git, link, commits, self._patience, to=self._to, lease=lease)
             if link.ref in done.refused:
                 raise self._refusal(done.refused[link.ref])
             if not done.overtaken:
-                if link.ref in commits:
-                    self._memory.joined(link.tracking, commits[link.ref])
-                return pulled._replace(sent=sent, unsent_sources=done.refused.get(link.source_ref))
+                pulled = pulled._replace(unsent_sources=done.refused.get(link.source_ref))
+                return self._pushed(pulled, commits, done, known)
             if self._patience.is_over:
                 break
             pause(attempt, 0.05)
@@ -284,14 +283,26 @@ class Exchange:
         link = self._link
         return all(read_ref(self._git, link.tracking_of(ref)) == c for ref, c in commits.items())
 
-    def _count_unsent(self, ours: str | None) -> int:
+    def _pushed(
+        self, pulled: Synced, commits: Mapping[str, str], done: remote.Pushed, known: str | None
+    ) -> Synced:
+        """What the last push came to; the remote may have been elsewhere than was known."""
+        git, link = self._git, self._link
+        ours = commits.get(link.ref)
         if ours is None:
-            return 0
-        known = read_ref(self._git, self._link.tracking)
+            return pulled
+        self._memory.joined(link.tracking, ours)
+        if link.ref not in done.before:
+            return pulled
+        before = done.before[link.ref]
+        moved = pulled.moved
+        if known is not None and before != known:
+            moved = Moved.DELETED if before is None else _how(git, known, before)
         try:
-            return count_runs(self._git, known, ours)
+            sent = count_runs(git, before, ours)
         except CorruptStoreError:
-            return count_runs(self._git, None, ours)  # what the remote has is no store
+            sent = count_runs(git, None, ours)  # what the remote had was no store
+        return pulled._replace(sent=sent, moved=moved)
 
     def _refusal(self, said: str) -> RemoteError:
         name = self._link.remote

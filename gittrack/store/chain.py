@@ -41,7 +41,7 @@ def keep(
             return 0
         new = tip
         for at in range(0, len(wanted), _MOST_PARENTS):
-            new = _commit(git, [*([new] if new else []), *wanted[at : at + _MOST_PARENTS]])
+            new = commit_empty(git, [*([new] if new else []), *wanted[at : at + _MOST_PARENTS]])
         assert new is not None
         if move_ref(git, layout.SOURCE_REF, new, tip):
             return len(wanted)
@@ -58,7 +58,7 @@ def join_chain(git: Git, theirs: str) -> str:
         elif not _missing(git, theirs, ours):
             new = ours
         else:
-            new = _commit(git, sorted((ours, theirs)))
+            new = commit_empty(git, sorted((ours, theirs)))
         if new == ours or move_ref(git, layout.SOURCE_REF, new, ours):
             return new
         pause(attempt)
@@ -99,10 +99,10 @@ def _heads(git: Git, commits: Sequence[str]) -> list[str]:
     return found
 
 
-def _commit(git: Git, parents: Sequence[str]) -> str:
+def commit_empty(git: Git, parents: Sequence[str]) -> str:
     """An empty commit with these parents, nobody's and of their time, so that clones agree."""
-    out = git.run("show", "-s", "--format=%ct", *parents)
-    when = f"{max(int(word) for word in out.split())} +0000"
+    out = git.run("show", "-s", "--format=%ct", *parents) if parents else b"0"
+    when = f"@{max(int(word) for word in out.split())} +0000"
     who = {
         f"GIT_{role}_{part}": value
         for role in ("AUTHOR", "COMMITTER")

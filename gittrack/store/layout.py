@@ -7,6 +7,8 @@ from gittrack.core import names
 #: Readers read every ref below STORE_REFS, writers write STORE_REF.
 STORE_REFS = "refs/gittrack/store/"
 STORE_REF = "refs/gittrack/store/main"
+#: Where a remote's store lies if its host takes nothing but branches.
+BRANCH_REF = "refs/heads/gittrack/store"
 #: Keeps alive the commits which runs stand on and no shared branch holds.
 SOURCE_REF = "refs/gittrack/source/main"
 #: What is known of a remote's refs: REMOTE_REFS + remote + /store/ + name, or /source/ + name.

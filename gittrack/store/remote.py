@@ -181,6 +181,15 @@ def fetch_sources(git: Git, link: Link, patience: Patience) -> str:
     return tracking
 
 
+def fetch_ref(git: Git, link: Link, ref: str, patience: Patience) -> None:
+    """Bring what a ref of the remote points to, to no ref of ours.
+
+    Raises:
+        RemoteError: the remote does not give it.
+    """
+    _fetch(git, link, patience, ref, ref)
+
+
 def fetch_commit(git: Git, link: Link, commit: str, patience: Patience) -> None:
     """Bring one commit, whatever ref of the remote holds it, to no ref of ours.
 
@@ -211,10 +220,12 @@ def _fetch(git: Git, link: Link, patience: Patience, spec: str, what: str) -> No
 class Pushed(NamedTuple):
     """What became of the refs of a push, by their names there.
 
-    Those in `overtaken` somebody else had moved: fetch, join and try again. `refused` tells why the
-    remote did not take others.
+    `before` tells of those that were moved where they had been, None for a new one. Those in
+    `overtaken` somebody else had moved: fetch, join and try again. `refused` tells of others why
+    the remote did not take them.
     """
 
+    before: Mapping[str, str | None] = {}
     overtaken: frozenset[str] = frozenset()
     refused: Mapping[str, str] = {}
 
@@ -241,30 +252,36 @@ def push(
     """
     forced = [f"--force-with-lease={link.ref}:{lease}"] if lease else []
     command = (
-        "-c", f"remote.{link.remote}.mirror=false",
+        "-c", f"remote.{link.remote}.mirror=false", "-c", "core.abbrev=40",
         "push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags",
         "--recurse-submodules=no", *forced, to or link.remote,
         *(f"{commit}:{ref}" for ref, commit in commits.items()),
     )  # fmt: skip
     code, out, err = _talk(git, command, patience)
+    before: dict[str, str | None] = {}
     overtaken: set[str] = set()
     refused: dict[str, str] = {}
     for line in out.splitlines():
         flag, _, rest = line.partition("\t")
-        if flag == "!":
-            spec, _, said = rest.partition("\t")
-            ref = spec.partition(":")[2]
-            if any(words in said for words in _LOST):
-                overtaken.add(ref)
-            else:
-                refused[ref] = said
+        spec, tab, said = rest.partition("\t")
+        ref = spec.partition(":")[2]
+        if not tab:
+            continue
+        if flag in (" ", "+"):
+            before[ref] = said.partition("..")[0]
+        elif flag == "*":
+            before[ref] = None
+        elif flag == "!" and any(words in said for words in _LOST):
+            overtaken.add(ref)
+        elif flag == "!":
+            refused[ref] = said
     if code and not overtaken and not refused:
         raise _failed(f"the runs could not be pushed to {link.remote}", link.remote, err)
     for ref, commit in commits.items():
         if ref not in overtaken and ref not in refused:
             # git follows only the refs that it fetches by name; without this `status` lies.
             git.run("update-ref", link.tracking_of(ref), commit, check=False)
-    return Pushed(frozenset(overtaken), refused)
+    return Pushed(before, frozenset(overtaken), refused)
 
 
 def list_refs_of(

@@ -439,35 +439,3 @@ def test_secrets_of_a_command_are_redacted_and_marked(project: Project) -> None:
             ).stdout  # fmt: skip
             assert secret.encode() not in data
             assert b"hunter2" not in data
-
-
-# -- pull and push -------------------------------------------------------------------------
-
-
-def test_runs_go_to_a_remote_and_come_from_it(project: Project, tmp_path: Path) -> None:
-    done = project.gittrack("push")
-    assert done.returncode == 1
-    assert "there is no remote to share with" in done.stderr
-    project.git("init", "-q", "--bare", str(tmp_path / "hub.git"))
-    project.git("remote", "add", "origin", str(tmp_path / "hub.git"))
-    project.git("push", "-q", "origin", "HEAD")
-    project.out("run", "--name", "mine", "--", "true")
-    done = project.gittrack("push")
-    assert done.stdout == "1 run went to origin\n"
-    assert "gets and gives runs from now on" in done.stderr
-    done = project.gittrack("push", "--deadline", "30")
-    assert (done.stdout, done.stderr) == ("0 runs went to origin\n", "")
-    project.git("clone", "-q", str(tmp_path / "hub.git"), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    assert clone.out("pull") == "1 run came from origin\n"
-    assert clone.out("log", "--format", "%s") == "mine\n"
-    clone.out("run", "--name", "theirs", "--", "true")
-    assert clone.out("sync") == "0 runs came from origin\n1 run went to origin\n"
-    assert "origin has all runs" in clone.out("status")
-    assert project.out("sync").startswith("1 run came from origin\n")
-    assert project.out("log", "--format", "%s").split() == ["theirs", "mine"]
-    assert project.out("remote") == "origin\n"
-    assert project.out("remote", "share", "origin") == "origin did so already\n"
-    project.out("remote", "unshare", "origin")
-    assert project.out("remote") == ""
-    assert project.gittrack("remote", "share").returncode == 2

@@ -11,7 +11,7 @@ from gittrack.cli.output import Output
 from gittrack.cli.output.formats import HUMAN, LOG_FORMATS, PORCELAIN
 from gittrack.cli.output.runs import print_runs
 from gittrack.cli.output.text import safe
-from gittrack.cli.session import open_repo
+from gittrack.cli.session import open_to_read
 from gittrack.core.model import Run
 from gittrack.errors import EXIT_OK, UsageError
 from gittrack.repo import Repo
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Print the runs that were asked for."""
     columns = arguments.split_columns(args.columns)
     form = _format(args, columns)
-    with open_repo(out) as repo:
+    with open_to_read(out) as repo:
         wanted = _selection(args)
         runs = repo.select_runs(wanted)
         _say_unknown(wanted, repo, out)

@@ -1,42 +1,98 @@
-"""`gittrack remote`: choose the remotes that get and give runs."""
+"""`gittrack remote`: choose the remotes that get and give runs, and try them out."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 
+from gittrack.cli import arguments
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import safe
 from gittrack.cli.session import open_repo
-from gittrack.errors import EXIT_OK, UsageError
+from gittrack.errors import EXIT_FIXABLE, EXIT_OK, UsageError
+from gittrack.repo import Repo
+from gittrack.repo.checking import Checked
 
-HELP = "List the remotes that get and give runs, add one, or take one away."
+HELP = "List the remotes that get and give runs, add one, take one away, or try one out."
 EXAMPLE = "gittrack remote share origin"
-_VERBS = ("list", "share", "unshare")
+_VERBS = ("list", "share", "unshare", "check")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `remote`."""
-    parser.add_argument("verb", nargs="?", choices=_VERBS, default="list", help="default: list")
+    parser.add_argument(
+        "verb", nargs="?", choices=_VERBS, default="list",
+        help="default: list; check pushes an empty commit there, looks for it and deletes it",
+    )  # fmt: skip
     parser.add_argument("remote", nargs="?", metavar="REMOTE", help="the remote's name")
+    parser.add_argument(
+        "--fallback", action="store_true", help="with check: use a branch where nothing else works"
+    )
+    parser.add_argument(
+        "--deadline", type=float, metavar="S", help="with check: give up after so many seconds"
+    )
+    arguments.add_dry_run(parser)
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Do it."""
-    if args.verb != "list" and not args.remote:
+    if args.verb in ("share", "unshare") and not args.remote:
         raise UsageError(
             f"which remote to {args.verb}?",
             why="git remote lists them",
             next=f"gittrack remote {args.verb} origin",
         )
+    if args.verb != "check" and (args.fallback or args.deadline is not None):
+        raise UsageError(
+            "--fallback and --deadline go with check", next="gittrack remote check --fallback"
+        )
     with open_repo(out) as repo:
+        if args.verb == "check":
+            return _check(repo, args, out)
         if args.verb == "share":
-            share = repo.share_remote(args.remote)
-            was = "gets and gives runs from now on" if share.is_new else "did so already"
+            share = repo.share_remote(args.remote, dry_run=args.dry_run)
+            verb = "would get and give" if args.dry_run else "gets and gives"
+            was = f"{verb} runs from now on" if share.is_new else "did so already"
             out.lines([f"{safe(share.name)} {was}"])
         elif args.verb == "unshare":
-            was_shared = repo.unshare_remote(args.remote)
-            said = "gets and gives no more runs" if was_shared else "was not shared"
+            was_shared = repo.unshare_remote(args.remote, dry_run=args.dry_run)
+            verb = "would get and give" if args.dry_run else "gets and gives"
+            said = f"{verb} no more runs" if was_shared else "was not shared"
             out.lines([f"{safe(args.remote)} {said}"])
         else:
             out.lines(safe(name) for name in repo.shared_remotes())
     return EXIT_OK
+
+
+def _check(repo: Repo, args: argparse.Namespace, out: Output) -> int:
+    asks = args.deadline is None and sys.stdin.isatty()
+    done = repo.check_remote(args.remote, deadline_s=args.deadline, asks=asks)
+    out.lines(_report(done))
+    if done.works or done.fallback is None:
+        return EXIT_OK if done.works else EXIT_FIXABLE
+    if not args.fallback or args.dry_run:
+        out.note(
+            "next: gittrack remote check --fallback keeps runs on a branch there, in this clone; "
+            f"for everybody, put into .gittrack.yaml: share: {{ref: {done.fallback}}}"
+        )
+        return EXIT_FIXABLE
+    branch = repo.use_branch()
+    done = repo.check_remote(args.remote, deadline_s=args.deadline, asks=asks)
+    out.lines(["", f"this clone keeps runs on {branch} of its remotes from now on", *_report(done)])
+    return EXIT_OK if done.works else EXIT_FIXABLE
+
+
+def _report(done: Checked) -> list[str]:
+    name = safe(done.remote)
+    steps = [("takes", done.takes), ("shows", done.shows), ("gives back", done.gives)]
+    lines = [f"{name} {'' if is_so else 'does not '}{_verb(verb, is_so)} {done.ref}"
+             for verb, is_so in steps[: 1 + sum(is_so for _, is_so in steps)]]  # fmt: skip
+    if done.why:
+        lines.append(f"    {safe(done.why)}")
+    if done.leftover:
+        lines.append(f"the probe could not be deleted: git push {name} :{done.leftover}")
+    return lines
+
+
+def _verb(verb: str, is_so: bool) -> str:
+    return verb if is_so else {"takes": "take", "shows": "show", "gives back": "give back"}[verb]

@@ -8,7 +8,7 @@ from gittrack.cli import arguments
 from gittrack.cli.output import Output
 from gittrack.cli.output.formats import HUMAN, LOG_FORMATS, PORCELAIN
 from gittrack.cli.output.text import safe
-from gittrack.cli.session import open_repo
+from gittrack.cli.session import open_to_read
 from gittrack.core.model import Run
 from gittrack.errors import EXIT_OK, RunNotFoundError, UsageError
 from gittrack.repo import Repo
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     parts = [name for name in PARTS if getattr(args, name)]
     form = PORCELAIN if args.porcelain else args.format or HUMAN
     _check(args, form, parts)
-    with open_repo(out) as repo:
+    with open_to_read(out) as repo:
         found, path = _split(repo, args.run)
         if path is not None:
             if form != HUMAN or parts or args.stdout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gittrack.cli.output import Output
-from gittrack.cli.session import open_repo
+from gittrack.cli.session import open_to_read
 from gittrack.errors import EXIT_OK
 
 HELP = "Show what runs, what was lost and what needs a look."
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     """Print how things stand."""
     from gittrack.cli.output.status import render_status, status_record, status_rows
 
-    with open_repo(out) as repo:
+    with open_to_read(out) as repo:
         status = repo.status()
     if args.porcelain:
         from gittrack.cli.output.porcelain import render_lines
