@@ -69,6 +69,10 @@ class RemoteError(GitError):
     """A remote could not be reached, refused, or did not answer in time."""
 
 
+class BundleError(GittrackError):
+    """A file is no bundle of runs, or builds on what is not here."""
+
+
 class StoreFormatError(GittrackError):
     """The store is of a format that this version may not read or write."""
 

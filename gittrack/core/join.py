@@ -48,6 +48,7 @@ _TOP_OF_KIND = {
     "experiment": "experiments",
     "model": "models",
     "logged": "logged",
+    "source": "source",
 }
 
 
@@ -98,18 +99,26 @@ def entity_of(path: str) -> str:
     return "/".join(parts[:depth]) if len(parts) > depth else ""
 
 
+def owner_of(path: str) -> tuple[str, str] | None:
+    """What a tombstone takes a path away with, as (top folder, id); None for what always stays."""
+    entity = entity_of(path)
+    if entity:
+        return entity.partition("/")[0], entity.rpartition("/")[2]
+    parts = path.split("/")
+    # An overlay is shared by runs, so it is no entity; but it may be purged.
+    return (parts[0], parts[2]) if parts[0] == "source" and len(parts) > 3 else None
+
+
 def join(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> dict[str, bytes]:
     """Two stores, as path -> bytes, joined into one."""
     purged = _purged(a) | _purged(b)
     left, right = _by_entity(a), _by_entity(b)
     joined: dict[str, bytes] = {}
     for entity in left.keys() | right.keys():
-        if (entity.partition("/")[0], entity.rpartition("/")[2]) in purged:
-            continue
         files = join_entity(left.get(entity, {}), right.get(entity, {}))
         prefix = f"{entity}/" if entity else ""
         joined.update({prefix + name: data for name, data in files.items()})
-    return joined
+    return {path: data for path, data in joined.items() if owner_of(path) not in purged}
 
 
 def join_entity(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> dict[str, bytes]:

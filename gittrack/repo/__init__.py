@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from gittrack.capture import process
@@ -24,7 +25,9 @@ from gittrack.store.paths import find_paths
 from gittrack.store.write import NOBODY, Tree, update
 
 if TYPE_CHECKING:
+    from gittrack.core.model import Run
     from gittrack.repo.edit import Editor
+    from gittrack.repo.purge import Purged
 
 __all__ = [
     "Checkout",
@@ -178,6 +181,36 @@ class Repo(Reading, Sharing, Changing, Recording):
                 with open(marker, "wb"):
                     pass
                 self._keep_sources()
+
+    # -- purge ---------------------------------------------------------------------------
+
+    def purge_runs(self, runs: Sequence[Run], *, dry_run: bool = False) -> Purged:
+        """Take runs out of the store for good, here and in every clone that pulls.
+
+        What was committed before still holds them; see `rewrite_history`.
+
+        Raises:
+            UsageError: a run goes on here.
+        """
+        from gittrack.repo.purge import purge
+
+        self._join_fetched()
+        fsync = self.config.seal_fsync
+        done = purge(self._git, self.view, runs, self._person(), fsync=fsync, dry_run=dry_run)
+        if not dry_run:
+            for run_id in done.runs:
+                shutil.rmtree(os.path.join(self._artifact_dir(), run_id), ignore_errors=True)
+        return done
+
+    def rewrite_history(self) -> int:
+        """Replace the history of the store by one commit with what it holds now; its new epoch.
+
+        The next push forces the old history away; clones that pull take the new one over.
+        """
+        from gittrack.repo.purge import rewrite_history
+
+        self._join_fetched()
+        return rewrite_history(self._git, self._person(), fsync=self.config.seal_fsync)
 
     # -- edit ----------------------------------------------------------------------------
 

@@ -212,12 +212,20 @@ class RunReader:
                     found[path] = item.data
                     break
             else:
-                raise SourceError(
-                    f"the changed file {path} of run '{self._run.name}' is not in the store",
-                    why=f"{name} is missing from every store ref of this repository",
-                    next="git fetch",
-                )
+                raise self._no_overlay(path, name, source.overlay)
         return found
+
+    def _no_overlay(self, path: str, name: str, overlay: str) -> SourceError:
+        stone = layout.tombstone("source", overlay)
+        read = self._git.cat_file().read
+        if any(read(f"{tip}:{stone}") is not None for tip in self._tips.values()):
+            why, next_ = "the files of this state of the code were purged", ""
+        else:
+            why, next_ = f"{name} is missing from every store ref here", "gittrack fsck"
+        return SourceError(
+            f"the changed file {path} of run '{self._run.name}' is not in the store",
+            why=why, next=next_,
+        )  # fmt: skip
 
     def _source_file(self, path: str) -> bytes | None:
         source = self.source()

@@ -79,6 +79,9 @@ class Opened(ABC):
     def _own_journal_dir(self) -> str:
         return os.path.join(self._paths.common_dir, "gittrack", "journal")
 
+    def _artifact_dir(self) -> str:
+        return os.path.join(self._paths.common_dir, "gittrack", "artifacts")
+
     def _person(self) -> Person:
         who = process.identity(self.git_config, self._environ)
         return Person(who.name, who.email)

@@ -139,9 +139,8 @@ class Reading(Opened):
         """A readable local copy of an artifact; do not write to it."""
         run = self.get_run(run_id)
         data = self.read_artifact(run.id, path)
-        folder = os.path.join(self._paths.common_dir, "gittrack", "artifacts")
         try:
-            return write_copy(folder, run, path, data)
+            return write_copy(self._artifact_dir(), run, path, data)
         except PermissionError:
             import tempfile
 

@@ -65,6 +65,7 @@ def seal(
             files.update(changed)
             subjects.append(_subject(run.run_id, mine.name, summary))
         if tip is not None:
+            files = _without_purged(git, tip, files)
             shared = existing_paths(git, tip, [p for p in files if not p.startswith("runs/")])
             files = {path: data for path, data in files.items() if shared.get(path) != data}
         if not files:
@@ -72,6 +73,19 @@ def seal(
         return Tree(files, _message(subjects))
 
     return update(git, layout.STORE_REF, plan, who, fsync=fsync, now=now)
+
+
+def _without_purged(
+    git: Git, tip: str, files: Mapping[str, bytes | None]
+) -> dict[str, bytes | None]:
+    """Less the overlays that were purged: the same changes may have run again."""
+    overlays = {
+        owner[1] for path in files if (owner := join.owner_of(path)) and owner[0] == "source"
+    }
+    stones = [layout.tombstone("source", overlay) for overlay in sorted(overlays)]
+    purged = existing_paths(git, tip, stones) if stones else {}
+    gone = tuple(f"{layout.overlay_dir(stone.rpartition('/')[2])}/" for stone in purged)
+    return {path: data for path, data in files.items() if not (gone and path.startswith(gone))}
 
 
 def first_files() -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from gittrack.store import layout, remote
 from gittrack.store.remote import Link, Patience
 
 if TYPE_CHECKING:
+    from gittrack.repo.bundling import Bundled
     from gittrack.repo.checking import Checked
     from gittrack.repo.sync import Exchange, Synced
 
@@ -130,6 +131,39 @@ class Sharing(Opened):
         for item in self._tips.apart():
             join_into(self._git, item.tip, self._memory, fsync=self.config.seal_fsync)
             self._memory.joined(item.ref, item.tip)
+
+    # -- files ---------------------------------------------------------------------------
+
+    def create_bundle(
+        self, path: str, *, since: str | None = None, sources: bool | None = None
+    ) -> Bundled:
+        """Write our runs into a file, to carry where no network goes.
+
+        Args:
+            since: what the other side has: a commit of the store, an earlier bundle, or a time.
+            sources: whether the commits that runs stand on go with them; by default as the setting
+                `share.sources` says. The other side must have fetched the published code then.
+        Raises:
+            GitError: the file cannot be written.
+        """
+        from gittrack.repo.bundling import create
+
+        self._recover_quietly()
+        self._join_fetched()
+        self._keep_sources()
+        sources = self.config.share_sources if sources is None else sources
+        return create(self._git, path, since=since, sources=sources)
+
+    def apply_bundle(self, path: str) -> Bundled:
+        """Join the runs of such a file with ours; twice is the same as once.
+
+        Raises:
+            BundleError: it is none, or builds on commits that are not here.
+            CorruptStoreError, StoreFormatError: what it holds is refused; ours stays as it was.
+        """
+        from gittrack.repo.bundling import apply
+
+        return apply(self._git, path, self._memory, fsync=self.config.seal_fsync)
 
     # -- a remote that is new ------------------------------------------------------------
 

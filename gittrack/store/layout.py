@@ -38,6 +38,7 @@ EXPERIMENT_FILE = "experiment.yaml"
 
 RUNS_DIR = "runs"
 EXPERIMENTS_DIR = "experiments"
+SOURCE_DIR = "source"
 TOMBSTONES_DIR = "tombstones"
 #: Runs with ids of another tool lie below this folder, by hash.
 FOREIGN_DIR = "x"
@@ -61,7 +62,20 @@ def experiment_dir(experiment_id: str) -> str:
 
 def overlay_dir(overlay_id: str) -> str:
     """The folder of a source overlay; shared by all runs that ran the same changes."""
-    return f"source/{overlay_id[:2]}/{overlay_id}"
+    return f"{SOURCE_DIR}/{overlay_id[:2]}/{overlay_id}"
+
+
+def folder_of(top: str, entity_id: str) -> str:
+    """The folder of what a tombstone names, by the top folder that it lies in."""
+    if top == RUNS_DIR:
+        return run_dir(entity_id)
+    if top == SOURCE_DIR:
+        return overlay_dir(entity_id)
+    if top == "logged":
+        from hashlib import sha256
+
+        return f"{top}/{sha256(entity_id.encode()).hexdigest()[:2]}/{entity_id}"
+    return f"{top}/{entity_id}"
 
 
 def environment_file(name: str) -> str:

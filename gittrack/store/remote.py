@@ -17,7 +17,8 @@ from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.write import pause
 
-_QUIETLY = (
+#: No hooks of the user's, no tidying up behind our back.
+QUIETLY = (
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "maintenance.auto=0"),
     *("-c", "gc.auto=0"),
@@ -314,7 +315,7 @@ def _talk(git: Git, args: Sequence[str], patience: Patience) -> tuple[int, str, 
     else:
         env["GIT_TERMINAL_PROMPT"] = "1"
     began = time.monotonic()
-    process = git.start(*_QUIETLY, *args, env=env, new_session=not asks)
+    process = git.start(*QUIETLY, *args, env=env, new_session=not asks)
     try:
         out, err = process.communicate(timeout=patience.left_s)
     except subprocess.TimeoutExpired:

@@ -10,8 +10,9 @@ import os
 from collections.abc import Mapping, Sequence
 
 from gittrack.core import codec
-from gittrack.core.join import FileClass, entity_of, file_class, is_tombstone, join_entity
+from gittrack.core.join import FileClass, entity_of, file_class, is_tombstone, join_entity, owner_of
 from gittrack.errors import CorruptStoreError, MissingObjectError
+from gittrack.store import layout
 from gittrack.store.inspect import MOST_ENTITY_FILES
 from gittrack.store.objects import FSCK, Entry, Put, Reader, iter_tree_changes, parse_tree
 
@@ -35,11 +36,12 @@ def join_trees(reader: Reader, ours: str, theirs: str) -> dict[str, Put]:
     both: list[tuple[str, Entry, Entry]] = []
     loose: dict[str, tuple[Entry | None, Entry | None]] = {}
     for path, x, y in iter_tree_changes(reader, ours, theirs, _is_entity):
-        if not _is_entity(path):
-            loose[path] = x, y
-        elif (path.partition("/")[0], path.rpartition("/")[2]) in purged:
+        is_entity = _is_entity(path)
+        if owner_of(f"{path}/x" if is_entity else path) in purged:
             if x is not None:
                 changes[path] = Put()
+        elif not is_entity:
+            loose[path] = x, y
         elif x is None:
             changes[path] = Put(entry=y)
         elif y is not None:
@@ -186,20 +188,14 @@ def _purged(reader: Reader, tree: str) -> set[tuple[str, str]]:
 
 def _standing(reader: Reader, tree: str, purged: set[tuple[str, str]]) -> list[str]:
     """The folders of a store that belong to purged entities."""
-    from gittrack.store import layout
-
     found = []
     for top, entity_id in purged:
-        folder = layout.run_dir(entity_id) if top == "runs" else f"{top}/{entity_id}"
-        if top == "logged":
-            continue
-        at = tree
+        folder = layout.folder_of(top, entity_id)
+        at: str | None = tree
         for part in folder.split("/"):
-            entry = _tree(reader, at).get(part)
-            if entry is None:
-                break
-            at = entry.oid
-        else:
+            entry = _tree(reader, at).get(part) if at is not None else None
+            at = entry.oid if entry is not None and entry.is_tree else None
+        if at is not None:
             found.append(folder)
     return found
 
