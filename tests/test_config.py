@@ -40,6 +40,7 @@ CHANGED: dict[str, tuple[str | list[str], object]] = {
     "run.metrics": (["out/*.json"], ("out/*.json",)),
     "run.history": (["a.csv", "b.csv"], ("a.csv", "b.csv")),
     "seal.delay_s": ("1.25", 1.25),
+    "seal.every_s": ("300", 300.0),
     "seal.fsync": ("OFF", False),
     "journal.heartbeat_s": ("5", 5.0),
     "journal.lost_after_s": ("61.5", 61.5),

@@ -168,7 +168,7 @@ def test_every_example_of_a_command_runs(name: str, tutored: Path, tmp_path: Pat
         "experiments": "gittrack experiments create iris",
         "restore": "gittrack rename @ brave-otter && gittrack delete brave-otter",
         "recover": "mkdir -p ../job-17/journal",
-        "delete": "gittrack rename @ brave-otter",
+        **dict.fromkeys(("delete", "purge"), "gittrack rename @ brave-otter"),
         **dict.fromkeys(
             ("pull", "push", "sync", "remote"),
             "git init -q --bare ../hub.git && git remote add origin ../hub.git",

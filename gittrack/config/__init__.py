@@ -40,6 +40,7 @@ class Config(NamedTuple):
     run_metrics: tuple[str, ...]
     run_history: tuple[str, ...]
     seal_delay_s: float
+    seal_every_s: float
     seal_fsync: bool
     journal_heartbeat_s: float
     journal_lost_after_s: float

@@ -202,6 +202,13 @@ SETTINGS = (
         "many short runs end one after another (more), or each must be seen at once (0)",
     ),
     Setting(
+        "seal.every_s",
+        "seconds",
+        0.0,
+        "How often a run that goes on is committed; 0: only when somebody pushes or syncs.",
+        "long runs are to be seen by others, or a disk may be lost before they end",
+    ),
+    Setting(
         "seal.fsync",
         "flag",
         True,

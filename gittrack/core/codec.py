@@ -130,6 +130,38 @@ def decode_points(data: bytes) -> Iterator[Metric]:
     return _to_points(_iter_rows(data))
 
 
+def decode_rows(data: bytes) -> Iterator[Row]:
+    """The rows of a segment, values as their text.
+
+    Raises:
+        CorruptStoreError: it is not a segment.
+    """
+    for row in _iter_rows(data):
+        try:
+            key, step, time_ms, value = row
+            found = key, int(step), int(time_ms), value
+        except ValueError as error:
+            raise _not_a_segment(error) from None
+        yield found
+
+
+def split_points(data: bytes, most: int) -> Iterator[bytes]:
+    """A segment as several of about `most` bytes, each with its header; a short one as it is."""
+    if len(data) <= most:
+        yield data
+        return
+    start = data.index(b"\n") + 1
+    header = data[:start]
+    while start < len(data):
+        cut = data.rfind(b"\n", start, start + most) + 1
+        end = cut or data.index(b"\n", start) + 1
+        # A key may hold line feeds within quotes; never cut there.
+        while data.count(b'"', start, end) % 2:
+            end = data.index(b"\n", end) + 1
+        yield header + data[start:end]
+        start = end
+
+
 def sample_points(data: bytes, most: int) -> Iterator[Metric]:
     """About `most` points of each key of a segment, evenly, its last among them.
 

@@ -11,6 +11,8 @@ LOG = ".log"
 FILES = ".files"
 #: What a run printed: its beginning, and the end as far as that is not the same.
 HEAD, TAIL = ".out", ".tail"
+#: Says that the store holds some of a run that goes on.
+PARTLY = "partly-sealed"
 ENVIRONMENTS = ".environments"
 FOLDER_MODE = 0o777
 

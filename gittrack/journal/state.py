@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from gittrack.core import codec
 from gittrack.core.model import KILLED, Stamp, next_time
 from gittrack.errors import JournalError
-from gittrack.journal.files import FILES, HEAD, LOG, TAIL, unlink
+from gittrack.journal.files import FILES, HEAD, LOG, PARTLY, TAIL, unlink
 
 FORMAT = 1
 
@@ -96,6 +96,11 @@ class State:
     def is_step(self) -> bool:
         """Whether this was a single step from the command line, no process worth naming."""
         return bool(self.header.get("step"))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what is written once, such as the source that ran, is all there."""
+        return bool(self.header.get("settled"))
 
     def last_written_ms(self) -> int:
         """When the file was last written."""
@@ -220,7 +225,7 @@ def _parse_record(state: State, line: str) -> None:
     if not isinstance(record, dict):
         raise ValueError(line)
     if op == "J ":
-        if record["format"] > FORMAT:
+        if record.get("format", FORMAT) > FORMAT:
             raise JournalError(
                 f"the journal of run {state.run_id} has format {record['format']}",
                 why=f"a newer gittrack writes it; this one reads format {FORMAT}",
@@ -260,6 +265,17 @@ def mark_killed(state: State) -> None:
         state.notes["end"] = Stamp(end, t, state.writer)
 
 
+def mark_partly_sealed(folder: str) -> None:
+    """Note that the store holds some of what a run's folder of journals holds; before it does."""
+    with open(os.path.join(folder, PARTLY), "wb"):
+        pass
+
+
+def is_partly_sealed(folder: str) -> bool:
+    """Whether that was noted."""
+    return os.path.exists(os.path.join(folder, PARTLY))
+
+
 def remove(state: State) -> None:
     """Take a sealed journal away; the run's folder goes with the last one."""
     # The log first: whoever finds files without a log knows that the run is in the store.
@@ -270,6 +286,8 @@ def remove(state: State) -> None:
     if os.path.isdir(files):
         shutil.rmtree(files, ignore_errors=True)
     try:
+        if os.listdir(state.folder) == [PARTLY]:
+            unlink(os.path.join(state.folder, PARTLY))
         os.rmdir(state.folder)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):

@@ -72,11 +72,15 @@ class Around:
         self._environment: Found | None = None
         self._pending: list[Pending] = []
 
-    def begin(self, log: journal.RunJournal, write: Callable[[Found], None]) -> list[Found]:
+    def begin(
+        self, log: journal.RunJournal, write: Callable[[Found], None]
+    ) -> tuple[list[Found], int]:
         """What is known now; the rest is written to the run's journal when it is.
 
         Args:
             write: writes what was found later; called in another thread.
+        Returns:
+            What is known, and how often `write` will be called.
         """
         with self._lock:
             known = []
@@ -93,7 +97,7 @@ class Around:
                 item.tell(log.run_id, write)
             if not first and not late and self._look() != self._fingerprint:
                 known.append(self._disk())
-            return known
+            return known, len(late)
 
     def wait(self, run_id: str) -> bool:
         """Wait until everything about a run is in its journal; whether it is."""

@@ -45,9 +45,10 @@ class RunReader:
         self._run = run
         live = view.live().get(run.id)
         self._live = None if live is None else RunFiles(live.states, "sha1")
+        self._live_files = {} if self._live is None else self._live.all_files()
         self._live_states = [] if live is None else live.states
         self._folder = layout.run_dir(run.id)
-        self._tips = {} if live is not None and not live.resumes else view.tips()
+        self._tips = {} if live is not None and not live.is_in_store else view.tips()
         self._reader = CatFileReader(git)
         self._files_now: dict[str, File] | None = None
 
@@ -60,7 +61,7 @@ class RunReader:
 
     def listing(self) -> list[str]:
         """The names of all files, relative to the run's folder."""
-        found = set(self._live.files) if self._live is not None else set()
+        found = set(self._live_files)
         if self._live is not None:
             found |= {f"{layout.ARTIFACTS_DIR}/{path}" for path in self._live.artifact_data}
         return sorted({*found, *self._files})
@@ -72,8 +73,8 @@ class RunReader:
             FileNotInRunError: there is none of that name.
         """
         path = path.strip("/")
-        if self._live is not None and path in self._live.files:
-            return self._live.files[path]
+        if path in self._live_files:
+            return self._live_files[path]
         data = self._stored(path)
         if data is not None:
             return data
@@ -237,7 +238,7 @@ class RunReader:
         return item.data if item is not None and item.type == "blob" else None
 
     def _mapping(self, name: str) -> Mapping[str, object]:
-        data = self._live.files.get(name) if self._live is not None else None
+        data = self._live_files.get(name)
         if data is None:
             data = self._stored(name)
         return {} if data is None else codec.decode_mapping(data, where=f"{self._folder}/{name}")

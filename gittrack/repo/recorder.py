@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,49 @@ from gittrack.store.git import Git
 
 if TYPE_CHECKING:
     from gittrack.capture.output import Output
+
+
+class _Later:
+    """Writes what is found out about a run after it has begun, and when all of it is written.
+
+    From then on the journal is settled: what is written once of the run will not change any more,
+    so the run may be committed while it goes on.
+    """
+
+    def __init__(self, log: journal.RunJournal, op: str) -> None:
+        self._log = log
+        self._op = op
+        self._lock = threading.Lock()
+        self._written = 0
+        self._expected: int | None = None
+
+    def expect(self, count: int) -> bool:
+        """Say how much is to come; whether all of it has come already."""
+        with self._lock:
+            self._expected = count
+            return self._written >= count
+
+    def __call__(self, found: Found) -> None:
+        """Write it to the journal."""
+        log, op = self._log, self._op
+        facts, notes, hidden = merge([found])
+        notes.update(_redacted_notes(hidden))
+        try:
+            if facts:
+                log.append(op, _known(facts))
+            if op == "R":
+                for record in source_records(log, [found]):
+                    log.append(*record)
+        except OSError as error:
+            text = f"the source could not be recorded: {short(error)}"
+            notes[warning_key(text)] = text
+        if notes:
+            log.stamp(notes)
+        with self._lock:
+            self._written += 1
+            is_last = self._expected is not None and self._written >= self._expected
+        if is_last:
+            log.append("J", {"settled": True})
 
 
 class Recorder:
@@ -80,7 +124,8 @@ class Recorder:
         author = f"{who.name} <{who.email}>"
         owner = self._owner()
         log = journal.RunJournal(self._dir, run_id, owner)
-        found = self._around.begin(log, self._writes_later(log, "R"))
+        later = _Later(log, "R")
+        found, late = self._around.begin(log, later)
         around, more, hidden = merge(found)
         worktree = self._code_git.worktree if self._code_git else None
         facts = self._facts(start_ms, hidden, new.argv)
@@ -95,6 +140,8 @@ class Recorder:
             **around,
         )
         header = self._header(run_id, owner, experiment=list(experiment))
+        if later.expect(late):
+            header["settled"] = True
         if not given:
             header["unnamed"] = True
         if new.is_open:
@@ -129,9 +176,12 @@ class Recorder:
         records: list[tuple[str, object]] = [("J", header)]
         more: dict[str, Any] = {}
         if is_step:
-            header["step"] = True
+            header["step"] = header["settled"] = True
         else:
-            found = self._around.begin(log, self._writes_later(log, "W"))
+            later = _Later(log, "W")
+            found, late = self._around.begin(log, later)
+            if later.expect(late):
+                header["settled"] = True
             around, more, hidden = merge(found)
             facts = self._facts(time.time_ns() // 1_000_000, hidden)
             # run.yaml says what was redacted for its writer; for others a note does.
@@ -164,24 +214,6 @@ class Recorder:
             "start": codec.format_time(start_ms),
             **process.ranks(os.environ),
         }
-
-    def _writes_later(self, log: journal.RunJournal, op: str) -> Callable[[Found], None]:
-        def write(found: Found) -> None:
-            facts, notes, hidden = merge([found])
-            notes.update(_redacted_notes(hidden))
-            try:
-                if facts:
-                    log.append(op, _known(facts))
-                if op == "R":
-                    for record in source_records(log, [found]):
-                        log.append(*record)
-            except OSError as error:
-                text = f"the source could not be recorded: {short(error)}"
-                notes[warning_key(text)] = text
-            if notes:
-                log.stamp(notes)
-
-        return write
 
     def _go(self, began: Began, *, captures: bool = True) -> None:
         if captures:
@@ -222,7 +254,7 @@ class Recorder:
             owner = self._owner()
             now = codec.format_time(time.time_ns() // 1_000_000)
             facts = {"host": process.host_name(), "start": now, **process.ranks(os.environ)}
-            header = self._header(log.run_id, owner, resumes=True, joins=True)
+            header = self._header(log.run_id, owner, resumes=True, joins=True, settled=True)
             return owner, [("J", header), ("W", facts)]
 
         log.leave_to_parent(reopen)

@@ -63,6 +63,6 @@ def _files(git: Git, folders: Sequence[str]) -> Iterator[tuple[str, str, bytes, 
         for run_id in journal.list_runs(folder):
             states = journal.read_run(folder, run_id)
             if states:
-                files: Mapping[str, bytes] = RunFiles(states).files
+                files: Mapping[str, bytes] = RunFiles(states).all_files()
                 for name, data in files.items():
                     yield run_id, name, data, True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from gittrack import journal
@@ -32,15 +33,21 @@ _JOINED = (
 )
 
 
+#: Hosts warn of files of 50 MB and take none of 100.
+_SEGMENT_BYTES = 32_000_000
+
+
 class Sealing(NamedTuple):
     """One run that goes into the store: what its journals say.
 
-    `new` tells that this process began the run, so that the store cannot know it yet.
+    `new` tells that this process began the run, so that the store cannot know it yet; `goes_on`
+    that the journals stay, and more will be written to them.
     """
 
     run_id: str
     states: Sequence[journal.State]
     new: bool = False
+    goes_on: bool = False
 
 
 def seal(
@@ -52,7 +59,7 @@ def seal(
     commit and the removal of a journal does no harm.
     """
     object_format = "sha256" if _is_sha256(git) else "sha1"
-    prepared = [(run, RunFiles(run.states, object_format)) for run in runs]
+    prepared = [(run, RunFiles(run.states, object_format, goes_on=run.goes_on)) for run in runs]
 
     def plan(tip: str | None) -> Tree | None:
         files: dict[str, bytes | None] = {}
@@ -62,6 +69,8 @@ def seal(
         subjects = []
         for run, mine in prepared:
             changed, summary = _join_run(git, tip, run, mine)
+            if not changed and run.goes_on:
+                continue
             files.update(changed)
             subjects.append(_subject(run.run_id, mine.name, summary))
         if tip is not None:
@@ -142,12 +151,24 @@ def _check_format(git: Git, tip: str | None, key: str, verb: str) -> Mapping[str
 
 
 class RunFiles:
-    """The files of one run as its journals alone give them."""
+    """The files of one run as its journals alone give them.
 
-    def __init__(self, states: Sequence[journal.State], object_format: str = "sha1") -> None:
+    `files` has all but the points, which are in `written`.
+
+    Args:
+        goes_on: leave out what is known in the end only.
+    """
+
+    def __init__(
+        self,
+        states: Sequence[journal.State],
+        object_format: str = "sha1",
+        *,
+        goes_on: bool = False,
+    ) -> None:
         self.files: dict[str, bytes] = {}
         self.shared: dict[str, bytes] = {}
-        self.summary: dict[str, MetricSummary] = {}
+        self._goes_on = goes_on
         self.has_steps = any(state.is_step for state in states)
         notes: dict[str, Stamp] = {}
         artifacts: dict[str, Stamp] = {}
@@ -175,7 +196,7 @@ class RunFiles:
             if state.damaged:
                 text = f"{state.damaged} damaged lines of the journal could not be read"
                 notes[warning_key(text)] = Stamp(text, 1, state.writer)
-        self._add_points(states)
+        self.written = Written(_points_of(states))
         self.name = str(notes["name"].v) if "name" in notes else ""
         self.artifact_data = staged
         if notes:
@@ -183,9 +204,9 @@ class RunFiles:
         if artifacts:
             self.files[layout.ARTIFACTS_FILE] = codec.encode_stamps(artifacts)
 
-    def segments(self) -> Iterable[bytes]:
-        """The bytes of the segments."""
-        return (d for name, d in self.files.items() if name.startswith(f"{layout.METRICS_DIR}/"))
+    def all_files(self) -> dict[str, bytes]:
+        """The files, with the points as segments."""
+        return {**self.files, **self.written.segments}
 
     def _add_set(self, file: str, entries: Mapping[str, Any]) -> None:
         """Two processes may give one key two values: then the run has a conflict, as in a join."""
@@ -215,7 +236,7 @@ class RunFiles:
                 folder = os.path.join(os.path.dirname(state.folder), journal.ENVIRONMENTS)
                 for name, data in environment.load(folder, digest).items():
                     self.shared[layout.environment_file(name)] = data
-        output = state.output()
+        output = b"" if self._goes_on else state.output()
         if output:
             self.files[f"{layout.LOGS_DIR}/{codec.segment_name(state.writer, output, '.txt')}"] = (
                 output
@@ -230,24 +251,74 @@ class RunFiles:
                     folder = layout.overlay_dir(source["lines"]["overlay"])
                     self.shared[f"{folder}/{names.encode_path(path)}"] = changed
 
-    def _add_points(self, states: Sequence[journal.State]) -> None:
-        """A segment for every process; the steps of a script share one."""
-        steps: dict[str, list[tuple[int, int, str]]] = {}
-        written: list[tuple[str, dict[str, list[tuple[int, int, str]]]]] = []
-        for state in states:
-            if not state.is_step:
-                written.append((state.writer, state.by_key()))
-                continue
-            for key, rows in state.by_key().items():
-                steps.setdefault(key, []).extend(rows)
-        if steps:
-            written.append((next(s.writer for s in states if s.is_step), steps))
-        for writer, points in written:
-            if not points:
-                continue
-            data = codec.encode_gathered(points)
-            self.files[f"{layout.METRICS_DIR}/{codec.segment_name(writer, data)}"] = data
-            self.summary = codec.merge_summaries(self.summary, codec.summarise_points(points))
+
+class Points(NamedTuple):
+    """The points of a writer by key; of the steps of a script, with every writer of a step."""
+
+    writer: str
+    by_key: Mapping[str, list[codec.Point]]
+    writers: frozenset[str]
+
+
+class Written:
+    """The points that some writers wrote, as segments, and what they come to."""
+
+    def __init__(self, points: Sequence[Points]) -> None:
+        self.points = points
+
+    @cached_property
+    def segments(self) -> dict[str, bytes]:
+        """By file name within the run's folder."""
+        files = {}
+        for writer, by_key, _ in self.points:
+            for data in codec.split_points(codec.encode_gathered(by_key), _SEGMENT_BYTES):
+                files[f"{layout.METRICS_DIR}/{codec.segment_name(writer, data)}"] = data
+        return files
+
+    @cached_property
+    def summary(self) -> dict[str, MetricSummary]:
+        """By key."""
+        found: dict[str, MetricSummary] = {}
+        for _, by_key, _ in self.points:
+            found = codec.merge_summaries(found, codec.summarise_points(by_key))
+        return found
+
+    def without(self, git: Git, tip: str | None, folder: str, names: Collection[str]) -> Written:
+        """Less the points that a segment of the same writer holds already."""
+        rest: list[Points] = []
+        for item in self.points:
+            mine = sorted(name for name in names if name.rpartition("-")[0] in item.writers)
+            specs = [f"{tip}:{folder}/{layout.METRICS_DIR}/{name}" for name in mine]
+            known = {
+                row
+                for item in git.cat_file().read_many(specs)
+                if item is not None
+                for row in codec.decode_rows(item.data)
+            }
+            left = {
+                key: [row for row in rows if (key, *row) not in known]
+                for key, rows in item.by_key.items()
+            }
+            if any(left.values()):
+                kept = {key: rows for key, rows in left.items() if rows}
+                rest.append(item._replace(by_key=kept))
+        return Written(rest)
+
+
+def _points_of(states: Sequence[journal.State]) -> list[Points]:
+    """The points of every process; the steps of a script are together."""
+    steps: dict[str, list[codec.Point]] = {}
+    written: list[Points] = []
+    for state in states:
+        if not state.is_step:
+            written.append(Points(state.writer, state.by_key(), frozenset({state.writer})))
+            continue
+        for key, rows in state.by_key().items():
+            steps.setdefault(key, []).extend(rows)
+    writers = frozenset(state.writer for state in states if state.is_step)
+    if steps:
+        written.append(Points(min(writers), steps, writers))
+    return [item for item in written if item.by_key]
 
 
 def _join_run(
@@ -261,27 +332,26 @@ def _join_run(
         if git.cat_file().read(f"{tip}:{layout.tombstone('run', run.run_id)}") is not None:
             return {}, {}
         old, segments = read_run_files(git, f"{tip}:{folder}")
+    written = mine.written.without(git, tip, folder, segments) if segments else mine.written
     changed: dict[str, bytes | None] = {}
+    both = dict(mine.files)
     if old:
         both = join.join_entity(old, {k: v for k, v in mine.files.items() if k in _JOINED})
         for name, data in mine.files.items():
             if name not in _JOINED:
                 both.setdefault(name, data)
-    else:
-        both = dict(mine.files)
-    mine_segments = {n.split("/", 1)[1] for n in both if n.startswith(f"{layout.METRICS_DIR}/")}
-    summary = mine.summary
+    both.update(written.segments)
+    summary = written.summary
     if segments and mine.has_steps:
         # A crash in the middle of a seal may have left some of these steps in another segment.
-        summary = fold_segments(git, tip, folder, segments, list(mine.segments()))
-    elif segments - mine_segments:
+        summary = fold_segments(git, tip, folder, segments, written.segments.values())
+    elif segments:
         summary = codec.merge_summaries(_old_summary(git, tip, folder, old, segments), summary)
-    if segments | mine_segments:
-        of = sorted(segments | mine_segments)
-        both[layout.METRICS_FILE] = codec.encode_summaries(of, summary)
+    of = segments | {name.split("/", 1)[1] for name in written.segments}
+    if of:
+        both[layout.METRICS_FILE] = codec.encode_summaries(sorted(of), summary)
     for name, data in both.items():
-        known = name.split("/", 1)[1] in segments if name.startswith("metrics/") else False
-        if not known and old.get(name) != data:
+        if old.get(name) != data:
             changed[f"{folder}/{name}"] = data
     changed.update(_artifact_files(folder, both, old, mine.artifact_data))
     if changed:

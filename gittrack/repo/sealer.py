@@ -126,6 +126,8 @@ class Sealer:
                 journal.parse(state, unwritten.get(os.path.join(state.folder, state.writer), b""))
             if states:
                 new = any(not began.resumed for began in mine.values())
+                folder = os.path.join(self._dir, run_id)
+                new = new and not journal.is_partly_sealed(folder)
                 runs[run_id] = Sealing(run_id, states, new)
         if not runs:
             return
@@ -136,6 +138,26 @@ class Sealer:
             for state in run.states:
                 journal.remove(state)
         join_small_packs(git, self._config.store_max_packs)
+
+    def _seal_going(self) -> None:
+        """Commit the runs of this process that go on, as far as they are."""
+        from gittrack.repo.going import seal_going
+
+        if self._git is None:
+            return
+        runs = ((run_id, journal.read_run(self._dir, run_id)) for run_id in self._own_runs())
+        who = process.identity(self._git_config, os.environ)
+        fsync = self._config.seal_fsync
+        with self._sealing:
+            seal_going(self._git, runs, Person(who.name, who.email), fsync=fsync)
+
+    def _own_runs(self) -> list[str]:
+        owner = self._owner().writer
+        return [
+            run_id
+            for run_id in journal.list_runs(self._dir)
+            if any(s.owner == owner and not s.end for s in journal.read_run(self._dir, run_id))
+        ]
 
     def _ripe(
         self,
@@ -173,6 +195,10 @@ class Sealer:
     def _keep(self) -> None:
         """Seal ended runs shortly after they end, and show other machines that we live."""
         delay_s, beat_s = self._config.seal_delay_s, self._config.journal_heartbeat_s
+        every_s = self._config.seal_every_s
+        next_s = time.monotonic() + every_s
+        if every_s:
+            beat_s = min(beat_s, every_s)
         warned = False
         while True:
             with self._wake:
@@ -188,6 +214,9 @@ class Sealer:
                 self._owner().beat()
             try:
                 self.flush()
+                if every_s and time.monotonic() >= next_s:
+                    next_s = time.monotonic() + every_s
+                    self._seal_going()
             except (GittrackError, OSError) as error:
                 # The journals are safe; the next round, the exit or `gittrack recover` seals.
                 if not warned:

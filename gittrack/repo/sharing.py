@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from gittrack.core.model import RUNNING
 from gittrack.errors import GittrackError, RemoteError
 from gittrack.repo.opened import Opened
 from gittrack.store import layout, remote
@@ -92,14 +93,23 @@ class Sharing(Opened):
         return self._exchange(name, Patience.of(deadline_s, asks=asks)).pull()
 
     def push(self, name: str, *, deadline_s: float | None = None, asks: bool = False) -> Synced:
-        """Send our runs to a remote, after those of dead processes were taken over.
+        """Send our runs to a remote; those that go on as far as they are.
 
         Raises:
             RemoteError: it could not be reached, or refused.
         """
-        self._recover_quietly()
-        self._keep_sources()
+        self._gather()
         return self._exchange(name, Patience.of(deadline_s, asks=asks)).push()
+
+    def _gather(self, published: Sequence[str] = ()) -> None:
+        """Commit what is to go to others: of dead processes, of runs that go on, of sources."""
+        from gittrack.repo.going import seal_going
+
+        self._recover_quietly()
+        live = self.view.live().values()
+        going = [(item.run_id, item.states) for item in live if item.status == RUNNING]
+        seal_going(self._git, going, self._person(), fsync=self.config.seal_fsync)
+        self._keep_sources(published)
 
     def _keep_sources(self, published: Sequence[str] = ()) -> int:
         """Keep alive the commits that runs stand on and no shared branch holds; how many.
@@ -148,9 +158,8 @@ class Sharing(Opened):
         """
         from gittrack.repo.bundling import create
 
-        self._recover_quietly()
         self._join_fetched()
-        self._keep_sources()
+        self._gather()
         sources = self.config.share_sources if sources is None else sources
         return create(self._git, path, since=since, sources=sources)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from gittrack.core import codec
@@ -225,14 +225,24 @@ def read_runs(
                 yield _damaged_run(run_id, f"its facts do not follow the format: {error}")
 
 
-def read_record(reader: Reader, tips: Mapping[str, str], run_id: str) -> Record | None:
-    """Everything that the store says about one run, or None if it holds no such run."""
+def read_record(
+    reader: Reader, tips: Mapping[str, str], run_id: str, *, without: Collection[str] = ()
+) -> Record | None:
+    """Everything that the store says about one run, or None if it holds no such run.
+
+    Args:
+        without: writers whose points are left out, because they are known otherwise.
+    """
     lookup = Lookup(reader, tips)
     path = layout.run_dir(run_id)
     folders = lookup.entries(path)
     if not folders or (len(tips) > 1 and lookup.is_purged(run_id)):
         return None
-    return _record(reader, run_id, *_gather(reader, path, folders))
+    files, segments = _gather(reader, path, folders)
+    segments = {
+        name: entry for name, entry in segments.items() if name.rpartition("-")[0] not in without
+    }
+    return _record(reader, run_id, files, segments)
 
 
 def _gather(reader: Reader, path: str, folders: list[Entry]) -> _Files:

@@ -62,9 +62,15 @@ class Live:
         self.status = status
 
     @property
-    def resumes(self) -> bool:
-        """Whether the store may hold more of the run than the journals do."""
-        return all(state.resumes for state in self.states)
+    def is_in_store(self) -> bool:
+        """Whether the store may hold something of the run, perhaps what journals do not."""
+        is_partly = any(journal.is_partly_sealed(state.folder) for state in self.states)
+        return is_partly or all(state.resumes for state in self.states)
+
+    @property
+    def writers(self) -> set[str]:
+        """Those whose points are all in the journals."""
+        return {state.writer for state in self.states}
 
     def record(self) -> Record:
         """What the journals say."""
@@ -212,9 +218,10 @@ class View:
     def live_run(self, live: Live, tips: Mapping[str, str] | None = None) -> Run:
         """The run that journals, and for a resumed one the store, describe."""
         record = live.record()
-        if live.resumes:
+        if live.is_in_store:
             tips = self.tips() if tips is None else tips
-            before = stored.read_record(CatFileReader(self._git), tips, live.run_id)
+            reader = CatFileReader(self._git)
+            before = stored.read_record(reader, tips, live.run_id, without=live.writers)
             if before is not None:
                 record = join_records(before, record)
         known = {
@@ -324,8 +331,10 @@ class View:
         """Everything that is written about a run."""
         live = self.live().get(run_id)
         record = None if live is None else live.record()
-        if live is None or live.resumes:
-            before = stored.read_record(CatFileReader(self._git), self.tips(), run_id)
+        if live is None or live.is_in_store:
+            reader = CatFileReader(self._git)
+            without = live.writers if live is not None else ()
+            before = stored.read_record(reader, self.tips(), run_id, without=without)
             if before is not None:
                 record = before if record is None else join_records(before, record)
         return record

@@ -279,3 +279,19 @@ class TestNumbers:
 
 def test_blob_ids_are_gits() -> None:
     assert codec.blob_id(b"", "sha1") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+
+
+@given(
+    st.lists(st.tuples(keys, st.integers(0, 9), st.integers(0, 9), st.just("1.0")), max_size=30),
+    st.integers(30, 200),
+)
+def test_a_long_segment_is_split_between_rows(
+    rows: list[tuple[str, int, int, str]], most: int
+) -> None:
+    whole = codec.encode_points(rows)
+    pieces = list(codec.split_points(whole, most))
+    assert [row for piece in pieces for row in codec.decode_rows(piece)] == sorted(rows)
+    header = len("key,step,time_ms,value\n")
+    for piece in pieces:
+        assert len(piece) <= most + header or len(list(codec.decode_rows(piece))) == 1
+    assert all(piece.startswith(b"key,step,time_ms,value\n") for piece in pieces)

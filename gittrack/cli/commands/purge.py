@@ -11,7 +11,7 @@ from gittrack.cli.session import open_repo
 from gittrack.errors import EXIT_OK, UsageError
 
 HELP = "Take runs out of the store for good, here and in every clone that pulls."
-EXAMPLE = "gittrack purge 7f3a9c1d2b4e"
+EXAMPLE = "gittrack purge brave-otter"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
