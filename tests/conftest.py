@@ -40,8 +40,8 @@ GIT_CONFIG = f"""\
 
 REMOVED_PREFIXES = ("GIT_", "GITTRACK_", "XDG_", "LC_")
 REMOVED = (
-    "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "EDITOR", "EMAIL", "FORCE_COLOR", "LANGUAGE", "LESS",
-    "LINES", "NO_COLOR", "PAGER", "SSH_ASKPASS", "VISUAL",
+    "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "EDITOR", "EMAIL", "FORCE_COLOR", "GITTRACK",
+    "LANGUAGE", "LESS", "LINES", "NO_COLOR", "PAGER", "SSH_ASKPASS", "VISUAL",
 )  # fmt: skip
 
 hypothesis.settings.register_profile(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import plural, safe
@@ -13,6 +14,7 @@ from gittrack.errors import EXIT_OK
 from gittrack.repo import Repo
 from gittrack.repo.sharing import Share
 from gittrack.repo.sync import Moved, Synced
+from gittrack.store.hooks import Hook
 
 _MOVED = {
     Moved.DELETED: "the runs of {name} had been deleted there",
@@ -62,6 +64,21 @@ def tell_share(share: Share, out: Output) -> None:
     out.note(
         f"gittrack: {name} gets and gives runs from now on; to stop: gittrack remote unshare {name}"
     )
+    for line in hook_lines(share.hooks):
+        out.note(f"gittrack: {line}")
+
+
+def hook_lines(hooks: Iterable[Hook], *, dry_run: bool = False) -> Iterator[str]:
+    """What was done so that plain `git push` sends runs, or what stands in the way."""
+    for hook in hooks:
+        near = os.path.relpath(hook.path)
+        path = safe(hook.path if near.startswith(os.pardir) else near)
+        why = f"; {safe(hook.why)}" if hook.why else ""
+        if hook.state == "written":
+            verb = "would write" if dry_run else "wrote"
+            yield f"{verb} {path}: git push sends runs along{why}"
+        elif hook.state != "installed":
+            yield f"git push does not send runs along{why}; next: gittrack hooks install"
 
 
 def _warnings(done: Synced, *, pushes: bool) -> Iterator[str]:

@@ -47,6 +47,7 @@ COMMANDS = {
     "sync": "pull and push",
     "bundle": "carry runs in a file",
     "remote": "choose the remotes that get and give runs",
+    "hooks": "install git hooks, take them away, show how they stand",
     "status": "show what runs, what was lost, what is not shared",
     "checkout": "lay out exactly what ran in a new folder",
     "config": "list settings and where they come from",
@@ -61,8 +62,9 @@ PAGED = ("log", "show", "diff", "compare", "history", "config")
 #: Options whose value may begin with a dash: `--sort -metrics.acc`.
 _DASHED = ("--sort", "--where", "--step")
 COLORS = ("auto", "always", "never")
-#: What the completion scripts call; not listed among the commands.
+#: What the completion scripts call, and what git hooks do; not listed among the commands.
 COMPLETE = "__complete"
+HOOK = "hook"
 
 
 class Command(Protocol):
@@ -113,6 +115,10 @@ def entry() -> NoReturn:
 
 def main(argv: Sequence[str]) -> int:
     """Run one command line; the exit code."""
+    if argv[:1] == [HOOK]:
+        from gittrack.cli.commands.hook import run_hook
+
+        return run_hook(argv[1:], os.environ)
     out = Output()
     try:
         return _run_and_close(list(argv), out)

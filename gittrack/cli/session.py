@@ -27,8 +27,12 @@ def open_to_read(out: Output) -> Repo:
         why = f": {safe(found.error.why)}" if found.error.why else ""
         out.note(f"gittrack: {safe(found.error.message)}{why}; next: gittrack pull {name}")
     else:
+        from gittrack.cli.exchanging import hook_lines
+
         out.note(
             f"gittrack: {plural(found.runs, 'run')} came from {name}; from now on git pull brings "
-            f"them, and git push sends yours (to stop: gittrack remote unshare {name})"
+            f"them (to stop: gittrack remote unshare {name})"
         )
+        for line in hook_lines(found.share.hooks if found.share else ()):
+            out.note(f"gittrack: {line}")
     return repo

@@ -158,7 +158,8 @@ def _check_silence(found: _Found) -> None:
 def _from_environment(environ: Mapping[str, str]) -> _Found:
     found: _Found = {}
     by_variable = {setting.variable: setting for setting in SETTINGS}
-    others = {variable.name for variable in VARIABLES}
+    # Not GITTRACK, which everything that begins so would nearly fit.
+    others = {variable.name for variable in VARIABLES if variable.name != "GITTRACK"}
     for key in environ:
         if not key.startswith("GITTRACK_") or key in others:
             continue

@@ -312,6 +312,12 @@ VARIABLES = (
         "Join this run: the first run of every process is that one, and is not ended by it.",
         "several processes, or several commands of a script, record one run together",
     ),
+    Variable(
+        "GITTRACK",
+        "0",
+        "0 has the git hooks do nothing.",
+        "one `git push`, or everything on this machine, shall do without them",
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gittrack.capture import process
 from gittrack.errors import GittrackError, RunNotFoundError
 from gittrack.repo import recover as recovery
+from gittrack.repo.along import Along
 from gittrack.repo.changing import Changing
 from gittrack.repo.files import Checkout
 from gittrack.repo.opened import warn
@@ -19,7 +20,7 @@ from gittrack.repo.reading import Reading
 from gittrack.repo.recording import Recording
 from gittrack.repo.recover import Recovered, Waiting
 from gittrack.repo.seal import check_writable, first_files
-from gittrack.repo.sharing import Sharing
+from gittrack.repo.sharing import Share
 from gittrack.store import layout
 from gittrack.store.paths import find_paths
 from gittrack.store.write import NOBODY, Tree, update
@@ -42,10 +43,11 @@ _DAY_S = 86400
 
 
 class InitReport(NamedTuple):
-    """What `init` did, a sentence a line."""
+    """What `init` did, a sentence a line, and how the remote is shared, if there is one."""
 
     created: bool
     lines: tuple[str, ...]
+    share: Share | None = None
 
 
 class RecoverReport(NamedTuple):
@@ -55,7 +57,7 @@ class RecoverReport(NamedTuple):
     waiting: tuple[Waiting, ...]
 
 
-class Repo(Reading, Sharing, Changing, Recording):
+class Repo(Reading, Along, Changing, Recording):
     """The runs of one git repository.
 
     Open it with `Repo.find`. A Repo may be used from several threads to record; read from
@@ -71,8 +73,12 @@ class Repo(Reading, Sharing, Changing, Recording):
         """
         return cls(find_paths(path or environ.get("GITTRACK_REPO") or None, environ), environ)
 
-    def init(self, *, dry_run: bool = False) -> InitReport:
-        """Make the store, if there is none yet; safe to repeat."""
+    def init(self, *, hooks: bool = True, dry_run: bool = False) -> InitReport:
+        """Make the store, if there is none yet, and share it; safe to repeat.
+
+        Args:
+            hooks: install the git hook that sends runs along with `git push`.
+        """
         made = False
 
         def plan(tip: str | None) -> Tree | None:
@@ -91,18 +97,15 @@ class Repo(Reading, Sharing, Changing, Recording):
             if made
             else f"{layout.STORE_REF} is there already; nothing was changed",
             "runs are committed to that ref; branches, staging area and files stay untouched",
-            self._share_default(dry_run=dry_run),
         ]
-        return InitReport(made, tuple(lines))
-
-    def _share_default(self, *, dry_run: bool) -> str:
-        """Share with the remote that the branch follows, if there is one; what to say of it."""
+        share = None
         if self._default_remote() is None:
-            return "no remote receives runs: nothing is shared until you say so"
-        share = self.share_remote(dry_run=dry_run)
-        verb = "would write" if dry_run else "wrote"
-        wrote = f"{verb} a fetch refspec: " if share.is_new else ""
-        return f"{wrote}git pull brings the runs of {share.name}; gittrack push sends yours"
+            lines.append("no remote receives runs: nothing is shared until you say so")
+        else:
+            share = self.share_remote(hooks=hooks, dry_run=dry_run)
+            wrote = f"{verb} a fetch refspec: " if share.is_new else ""
+            lines.append(f"{wrote}git pull brings the runs of {share.name}")
+        return InitReport(made, tuple(lines), share)
 
     def close(self) -> None:
         """Commit what has ended and let go of files and processes."""

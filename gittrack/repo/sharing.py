@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gittrack.core.model import RUNNING
 from gittrack.errors import GittrackError, RemoteError
-from gittrack.repo.opened import Opened
+from gittrack.repo.hooking import Hooking
+from gittrack.repo.opened import warn
 from gittrack.store import layout, remote
 from gittrack.store.remote import Link, Patience
 
@@ -17,13 +17,18 @@ if TYPE_CHECKING:
     from gittrack.repo.bundling import Bundled
     from gittrack.repo.checking import Checked
     from gittrack.repo.sync import Exchange, Synced
+    from gittrack.store.hooks import Hook
 
 
 class Share(NamedTuple):
-    """A remote that gets and gives runs; `is_new` says that it does so only from now on."""
+    """A remote that gets and gives runs; `is_new` says that it does so only from now on.
+
+    `hooks` are those that were installed with it, so that plain `git push` sends runs.
+    """
 
     name: str
     is_new: bool
+    hooks: tuple[Hook, ...] = ()
 
 
 class Discovered(NamedTuple):
@@ -32,16 +37,21 @@ class Discovered(NamedTuple):
     remote: str
     runs: int = 0
     error: GittrackError | None = None
+    share: Share | None = None
 
 
-class Sharing(Opened):
+class Sharing(Hooking):
     """Pull, push and sync; nothing is sent to a remote that nobody named."""
 
-    def share_remote(self, name: str | None = None, *, dry_run: bool = False) -> Share:
-        """Have plain `git fetch` and `git pull` bring the runs of a remote.
+    def share_remote(
+        self, name: str | None = None, *, hooks: bool | None = None, dry_run: bool = False
+    ) -> Share:
+        """Have plain `git pull` bring the runs of a remote, and `git push` send ours.
 
         Args:
             name: by default the remote that the branch follows, else `origin`.
+            hooks: install the git hook for that, if the setting `hooks.install` wishes it; by
+                default where the remote is new.
         Raises:
             RemoteError: there is no such remote.
         """
@@ -50,7 +60,15 @@ class Sharing(Opened):
         if before != link and not dry_run:
             remote.share(self._git, link, before)
             self._git_config = None
-        return Share(link.remote, before is None)
+        installed: list[Hook] = []
+        wanted = before is None if hooks is None else hooks
+        if wanted and self.config.hooks_install and not self.is_bare:
+            try:
+                installed = self.install_hooks(dry_run=dry_run)
+            except GittrackError as error:
+                # Runs are shared all the same, by `gittrack push`.
+                warn(f"no git hook was installed: {error.message}: {error.why}")
+        return Share(link.remote, before is None, tuple(installed))
 
     def _remote_name(self, name: str | None) -> str:
         known = remote.list_remotes(self.git_config)
@@ -101,26 +119,25 @@ class Sharing(Opened):
         self._gather()
         return self._exchange(name, Patience.of(deadline_s, asks=asks)).push()
 
-    def _gather(self, published: Sequence[str] = ()) -> None:
+    def _gather(self) -> None:
         """Commit what is to go to others: of dead processes, of runs that go on, of sources."""
+        self._recover_quietly()
+        self._seal_going()
+        self._keep_sources()
+
+    def _seal_going(self) -> None:
         from gittrack.repo.going import seal_going
 
-        self._recover_quietly()
         live = self.view.live().values()
         going = [(item.run_id, item.states) for item in live if item.status == RUNNING]
         seal_going(self._git, going, self._person(), fsync=self.config.seal_fsync)
-        self._keep_sources(published)
 
-    def _keep_sources(self, published: Sequence[str] = ()) -> int:
-        """Keep alive the commits that runs stand on and no shared branch holds; how many.
-
-        Args:
-            published: commits that are being pushed right now.
-        """
+    def _keep_sources(self) -> int:
+        """Keep alive the commits that runs stand on and no shared branch holds; how many."""
         from gittrack.store.chain import keep
 
         bases = self.view.ask(lambda index: index.bases())
-        return keep(self._git, bases, self.shared_remotes(), published)
+        return keep(self._git, bases, self.shared_remotes())
 
     def _bring_commit(self, commit: str, *, asks: bool) -> None:
         if self.has_commit(commit) or self.config.offline:
@@ -197,8 +214,7 @@ class Sharing(Opened):
             return Discovered(name, error=error)
         if done.is_empty:
             return None
-        self.share_remote(name)
-        return Discovered(name, done.received)
+        return Discovered(name, done.received, share=self.share_remote(name))
 
     def check_remote(
         self, name: str | None = None, *, deadline_s: float | None = None, asks: bool = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from gittrack.core import names
 
+#: Every ref of ours is below it.
+REFS = "refs/gittrack/"
 #: Readers read every ref below STORE_REFS, writers write STORE_REF.
 STORE_REFS = "refs/gittrack/store/"
 STORE_REF = "refs/gittrack/store/main"
@@ -15,8 +17,6 @@ SOURCE_REF = "refs/gittrack/source/main"
 REMOTE_REFS = "refs/gittrack/remote/"
 #: Where a commit is written that no other ref may point to yet; nobody reads or sends these.
 SCRATCH_REFS = "refs/gittrack/scratch/"
-#: Everything of ours.
-REFS = "refs/gittrack/"
 
 STORE_FILE = "store.yaml"
 RUN_FILE = "run.yaml"

@@ -80,6 +80,12 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
     "status": [["status"], ["status", "--format", "json"], ["status", "--porcelain"]],
     "config": [["config", "--format", form] for form in LIST_FORMATS],
+    "hooks": [
+        ["hooks"],
+        ["hooks", "--format", "json"],
+        ["hooks", "install", "--dry-run"],
+        ["hooks", "uninstall", "--dry-run"],
+    ],
     "others": [
         ["recover"],
         ["recover", "--dry-run"],
@@ -130,7 +136,7 @@ def sections(
                 assert not t.UNSAFE_IN_LAYOUT.search(out + err), args
             lines = out.splitlines()
             # git's own output, and sentences that hold a path, are never cut.
-            whole = {"--help", "-p", "--stat", "init", "checkout"} & {*args}
+            whole = {"--help", "-p", "--stat", "init", "hooks", "checkout"} & {*args}
             if not plain and not whole:
                 wide = [line for line in lines if t.width_of(line) > width]
                 assert not wide, (args, width, wide)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gittrack.cli import arguments
+from gittrack.cli.exchanging import hook_lines
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import safe
 from gittrack.cli.session import open_repo
@@ -23,5 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Make the store and say what was written."""
     with open_repo(out) as repo:
-        out.lines(safe(line) for line in repo.init(dry_run=args.dry_run).lines)
+        done = repo.init(hooks=not args.no_hooks, dry_run=args.dry_run)
+    out.lines(safe(line) for line in done.lines)
+    if done.share is not None:
+        out.lines(hook_lines(done.share.hooks, dry_run=args.dry_run))
     return EXIT_OK

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from gittrack.cli import arguments
+from gittrack.cli.exchanging import hook_lines
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import safe
 from gittrack.cli.session import open_repo
@@ -50,10 +51,11 @@ def run(args: argparse.Namespace, out: Output) -> int:
         if args.verb == "check":
             return _check(repo, args, out)
         if args.verb == "share":
-            share = repo.share_remote(args.remote, dry_run=args.dry_run)
+            share = repo.share_remote(args.remote, hooks=True, dry_run=args.dry_run)
             verb = "would get and give" if args.dry_run else "gets and gives"
             was = f"{verb} runs from now on" if share.is_new else "did so already"
             out.lines([f"{safe(share.name)} {was}"])
+            out.lines(hook_lines(share.hooks, dry_run=args.dry_run))
         elif args.verb == "unshare":
             was_shared = repo.unshare_remote(args.remote, dry_run=args.dry_run)
             verb = "would get and give" if args.dry_run else "gets and gives"
