@@ -51,10 +51,14 @@ class InitReport(NamedTuple):
 
 
 class RecoverReport(NamedTuple):
-    """What was taken over from dead processes, and what was left alone."""
+    """What was taken over from dead processes, and what was left alone.
+
+    `rejoined` are the runs of commits that another program had taken from our ref.
+    """
 
     recovered: tuple[Recovered, ...]
     waiting: tuple[Waiting, ...]
+    rejoined: int = 0
 
 
 class Repo(Reading, Along, Changing, Recording):
@@ -128,7 +132,7 @@ class Repo(Reading, Along, Changing, Recording):
     def recover(
         self, directory: str | None = None, *, force: bool = False, dry_run: bool = False
     ) -> RecoverReport:
-        """Take the runs of dead processes into the store.
+        """Take the runs of dead processes into the store, and what it had lost.
 
         Args:
             directory: a journal folder from elsewhere; by default this repository's own.
@@ -160,7 +164,30 @@ class Repo(Reading, Along, Changing, Recording):
             )
             recovered += done
             waiting += left
-        return RecoverReport(tuple(recovered), tuple(waiting))
+        rejoined = self._rejoin(dry_run=dry_run) if directory is None else 0
+        return RecoverReport(tuple(recovered), tuple(waiting), rejoined)
+
+    def _rejoin(self, *, dry_run: bool) -> int:
+        """Join the tips that our ref had before another program set it back; how many runs."""
+        from gittrack.repo.sync import count_runs, join_into
+        from gittrack.store.write import read_ref
+
+        self.view.index()  # finds out what was lost
+        runs = 0
+        for tip in self._memory.noted("lost"):
+            if not self.has_commit(tip):
+                self._memory.forget("lost", tip)
+                continue
+            before = read_ref(self._git, layout.STORE_REF)
+            if dry_run:
+                runs += count_runs(self._git, before, tip)
+                continue
+            fsync = self.config.seal_fsync
+            runs += count_runs(
+                self._git, before, join_into(self._git, tip, self._memory, fsync=fsync)
+            )
+            self._memory.forget("lost", tip)
+        return runs
 
     def _recover_quietly(self) -> None:
         # Reading goes on without it: dead runs are then shown from their journals.

@@ -58,15 +58,23 @@ class Memory:
         said = [_JUDGE, type(error).__name__, error.message, error.why, error.next]
         self._set("refused", tip, said)
 
-    # -- what was asked and said ---------------------------------------------------------
+    # -- notes ---------------------------------------------------------------------------
 
-    def was(self, what: str, remote: str) -> bool:
-        """Whether something (`asked`, `told`) was done about a remote."""
-        return bool(self._part(what).get(remote))
+    def was(self, what: str, name: str) -> bool:
+        """Whether something was noted of a name: that a remote was `asked`, or its user `told`."""
+        return bool(self._part(what).get(name))
 
-    def note(self, what: str, remote: str) -> None:
-        """Remember that it was."""
-        self._set(what, remote, True)
+    def note(self, what: str, name: str) -> None:
+        """Remember it; of a tip that our ref held, that it was `lost`."""
+        self._set(what, name, True)
+
+    def noted(self, what: str) -> list[str]:
+        """Everything that this was noted of."""
+        return [name for name, is_so in self._part(what).items() if is_so]
+
+    def forget(self, what: str, name: str) -> None:
+        """Undo `note`."""
+        self._set(what, name, False)
 
     # -- the file ------------------------------------------------------------------------
 

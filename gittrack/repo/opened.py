@@ -17,6 +17,7 @@ from gittrack.errors import NotARepositoryError
 from gittrack.repo.files import RunReader
 from gittrack.repo.recorder import Recorder
 from gittrack.repo.view import View
+from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.paths import RepoPaths, find_paths
 from gittrack.store.write import Person
@@ -106,7 +107,8 @@ class Opened(ABC):
             folders = [self._own_journal_dir()]
             if self.journal_dir not in folders:
                 folders.append(self.journal_dir)
-            self._view = View(self._git, folders, self.config, process.boot_id(), self._tips)
+            boot = process.boot_id()
+            self._view = View(self._git, folders, self.config, boot, self._tips, self._store_moved)
         if not self._recovered:
             self._recovered = True
             self._recover_quietly()
@@ -153,6 +155,19 @@ class Opened(ABC):
     @abstractmethod
     def _recover_quietly(self) -> None:
         """Take over dead journals; trouble with that is a warning."""
+
+    def _store_moved(self, before: str, now: str | None) -> None:
+        """Say so if somebody else's program has set our ref back; what it held can be had."""
+        from gittrack.repo.tips import count_lost
+
+        lost = count_lost(self._git, before, now)
+        if lost:
+            self._memory.note("lost", before)
+            was = "deleted" if now is None else "set back"
+            warn(
+                f"{layout.STORE_REF} was {was} by another program, which lost it "
+                f"{'a commit' if lost == 1 else f'{lost} commits'}; next: gittrack recover"
+            )
 
     def has_commit(self, commit: str) -> bool:
         """Whether a commit is in this repository."""

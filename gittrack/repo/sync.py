@@ -93,7 +93,7 @@ def judge(git: Git, ours: str, theirs: str, *, is_peer: bool = False) -> Decisio
     only_ours, only_theirs = (int(word) for word in out.split())
     return decide(
         Meeting(
-            ours, theirs, _epoch(git, ours), _epoch(git, theirs), only_ours, only_theirs,
+            ours, theirs, epoch_of(git, ours), epoch_of(git, theirs), only_ours, only_theirs,
             ours_adds=partial(_adds, git, ours, theirs),
             theirs_adds=partial(_adds, git, theirs, ours),
             is_peer=is_peer,
@@ -101,7 +101,8 @@ def judge(git: Git, ours: str, theirs: str, *, is_peer: bool = False) -> Decisio
     )  # fmt: skip
 
 
-def _epoch(git: Git, commit: str) -> int:
+def epoch_of(git: Git, commit: str) -> int:
+    """How often the history that leads to a store commit was rewritten."""
     epoch = check_readable(git, commit).get("epoch", 0)
     return epoch if isinstance(epoch, int) else 0
 
@@ -152,7 +153,7 @@ def _try(git: Git, theirs: str, *, is_peer: bool, for_push: bool, fsync: bool) -
     if decision.outcome is Outcome.OURS:
         if (
             for_push
-            and _epoch(git, ours) == _epoch(git, theirs)
+            and epoch_of(git, ours) == epoch_of(git, theirs)
             and not descends(git, ours, theirs)
         ):
             # Only joins differ: nothing is missing here, and git would refuse ours all the same.
@@ -316,7 +317,7 @@ class Exchange:
         """The remote's tip if its history was rewritten here, so that it may be forced away."""
         git = self._git
         ours, theirs = (read_ref(git, ref) for ref in (layout.STORE_REF, self._link.tracking))
-        if ours is None or theirs is None or _epoch(git, ours) <= _epoch(git, theirs):
+        if ours is None or theirs is None or epoch_of(git, ours) <= epoch_of(git, theirs):
             return ""
         return theirs
 
@@ -329,7 +330,7 @@ def _how(git: Git, before: str, after: str) -> Moved:
     try:
         if descends(git, after, before):
             return Moved.FORWARD
-        if _epoch(git, after) > _epoch(git, before):
+        if epoch_of(git, after) > epoch_of(git, before):
             return Moved.REWRITTEN
         return Moved.REWOUND if descends(git, before, after) else Moved.REPLACED
     except GittrackError:

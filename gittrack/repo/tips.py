@@ -116,3 +116,28 @@ class Tips:
             return Apart(link.remote, link.tracking, theirs)
         self._memory.joined(link.tracking, theirs)
         return None
+
+
+def count_lost(git: Git, before: str, now: str | None) -> int:
+    """How many commits, joins not counted, our store had and has no more.
+
+    None are lost to a history that was rewritten on purpose, or that git has dropped since.
+    """
+    from gittrack.repo.sync import epoch_of
+
+    cat_file = git.cat_file()
+    found = cat_file.read(before)
+    if found is None or found.type != "commit":
+        return 0
+    if now is None:
+        return int(git.run("rev-list", "--no-merges", "--count", before))
+    new = cat_file.read(now)
+    # What comes after it, as nearly always, is told by the commit alone.
+    if new is None or f"parent {before}\n".encode() in new.data:
+        return 0
+    try:
+        if epoch_of(git, now) > epoch_of(git, before):
+            return 0
+    except GittrackError:
+        return 0  # what is wrong with it is said where it is read
+    return int(git.run("rev-list", "--no-merges", "--count", before, "--not", now))

@@ -26,6 +26,7 @@ from gittrack.errors import CorruptStoreError
 from gittrack.repo import stored
 from gittrack.repo.alive import is_held, judge
 from gittrack.repo.seal import check_readable
+from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.objects import CatFileReader, Reader, bulk_reader, tree_of
 
@@ -85,10 +86,19 @@ class View:
 
     Journals are listed before refs are read, and taken away only after the ref has moved, so
     a run that is sealed meanwhile is seen in one of the two.
+
+    Args:
+        moved: told when the store's tip is another one than when the index was last refreshed.
     """
 
     def __init__(
-        self, git: Git, journal_dirs: Sequence[str], config: Config, boot: str, tips: Tips
+        self,
+        git: Git,
+        journal_dirs: Sequence[str],
+        config: Config,
+        boot: str,
+        tips: Tips,
+        moved: Callable[[str, str | None], None],
     ) -> None:
         self._git = git
         self._dirs = journal_dirs
@@ -96,6 +106,7 @@ class View:
         self._boot = boot
         self._index: Index | None = None
         self.tips = tips.all
+        self._moved = moved
 
     # -- index ---------------------------------------------------------------------------
 
@@ -129,6 +140,9 @@ class View:
 
     @no_garbage_collection()
     def _refresh(self, index: Index, known: Mapping[str, str], tips: Mapping[str, str]) -> bool:
+        before, now = known.get(layout.STORE_REF), tips.get(layout.STORE_REF)
+        if before is not None and before != now:
+            self._moved(before, now)
         for tip in tips.values():
             check_readable(self._git, tip)
         # A commit that git has dropped cannot be compared with: build anew.

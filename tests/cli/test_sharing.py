@@ -226,3 +226,58 @@ def test_nobody_is_asked_in_the_middle_of_a_run(hub: Project, tmp_path: Path) ->
     # It has a store of its own then; the join comes with the first pull.
     fresh.out("pull")
     assert fresh.out("log", "--format", "%s") == "here\nmine\n"
+
+
+# -- continuous integration ----------------------------------------------------------------
+
+
+def test_a_ci_clone_pulls_and_pushes_and_stays_as_shallow_as_it_was(
+    project: Project, hub: Project, tmp_path: Path
+) -> None:
+    for number in range(3):
+        project.write("train.py", f"print({number})\n")
+        project.commit()
+    project.git("push", "-q")
+    # As actions/checkout leaves it: one commit, one branch, no identity, HEAD detached.
+    ci = Project(Project.create(tmp_path / "ci").path)
+    ci.git("remote", "add", "origin", f"file://{hub.path}")
+    head = project.git("rev-parse", "HEAD")
+    ci.git("fetch", "-q", "--depth", "1", "origin", f"+{head}:refs/remotes/origin/main")
+    ci.git("checkout", "-q", "--detach", "origin/main")
+    bare = {"GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(tmp_path), "EMAIL": "", "CI": "true"}
+    before = Path(ci.path, ".git", "shallow").read_bytes()
+
+    assert ci.out("pull", **bare) == "1 run came from origin\n"
+    ci.out("run", "--name", "in-ci", "--", "true", **bare)
+    assert ci.out("push", "--deadline", "60", **bare) == "1 run went to origin\n"
+    assert Path(ci.path, ".git", "shallow").read_bytes() == before
+    assert ci.git("rev-list", "--count", "HEAD") == "1"
+    assert not ci.sh("ls .git/FETCH_HEAD.lock 2>/dev/null || true")
+    project.out("pull")
+    assert project.out("log", "--format", "%s") == "in-ci\nmine\n"
+    # What ran there is checked out elsewhere, and what ran elsewhere there.
+    project.out("checkout", "in-ci", "--into", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "train.py").read_text() == "print(2)\n"
+    ci.out("checkout", "mine", "--into", str(tmp_path / "back"), **bare)
+    assert (tmp_path / "back" / "train.py").read_text() == "print('hello')\n"
+
+
+def test_a_clone_that_was_whole_is_not_made_shallow(
+    project: Project, hub: Project, tmp_path: Path
+) -> None:
+    whole = clone(hub, tmp_path)
+    whole.out("pull")
+    whole.out("sync")
+    assert not Path(whole.path, ".git", "shallow").exists()
+    # A user's own shallow fetch cuts what was fetched of the store, too; nothing is lost by it.
+    for number in range(3):
+        project.out("run", "--name", f"more{number}", "--", "true")
+        project.out("push")
+    whole.git("remote", "set-url", "origin", f"file://{hub.path}")
+    whole.out("run", "--name", "here", "--", "true")
+    whole.git("fetch", "-q", "--depth", "1", "origin")
+    assert len(whole.out("log", "--format", "%s").split()) == 5
+    assert "1 run went to origin" in whole.out("sync")
+    project.out("pull")
+    assert len(project.out("log", "--format", "%s").split()) == 5
+    assert project.git("rev-parse", REF) == whole.git("rev-parse", REF)

@@ -192,3 +192,56 @@ def test_a_remote_of_a_newer_epoch_is_taken_and_of_an_older_one_forced_away(tmp_
     # What was rewritten away is nobody's parent any more.
     roots = b.git("rev-list", "--max-parents=0", REF).split()
     assert roots == [made]
+
+
+@pytest.mark.parametrize("how", ["mirror", "deleted", "set back"])
+def test_our_own_ref_that_another_program_moved_is_told_of_and_recovered(
+    tmp_path: Path, how: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    a, _ = shared(tmp_path)
+    record(a, "mine")
+    record(a, "mine too")
+    assert names(a) == {"one", "two", "mine", "mine too"}
+    if how == "mirror":
+        a.git("fetch", "-q", "origin", "+refs/*:refs/*", "--prune", "--update-head-ok")
+    elif how == "deleted":
+        with Repo.find(a.path, {}) as one:
+            # Else what the remote has would take its place at once.
+            one.unshare_remote("origin")
+        a.git("update-ref", "-d", REF)
+    else:
+        a.git("update-ref", REF, f"{REF}~1")
+    capfd.readouterr()
+    with Repo.find(a.path, {}) as one:
+        one.search_runs()
+    said = capfd.readouterr().err
+    assert f"{REF} was {'deleted' if how == 'deleted' else 'set back'} by another program" in said
+    assert "next: gittrack recover" in said
+    names(a)
+    assert "another program" not in capfd.readouterr().err
+    with Repo.find(a.path, {}) as one:
+        assert one.recover(dry_run=True).rejoined >= 1
+        assert one.recover().rejoined >= 1
+        assert one.recover().rejoined == 0
+    assert names(a) == {"one", "two", "mine", "mine too"}
+
+
+def test_what_gittrack_itself_moves_is_no_loss(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    a, b = shared(tmp_path)
+    for number in range(3):
+        record(a, f"more{number}")
+        record(b, f"other{number}")
+        with Repo.find(a.path, {}) as one, Repo.find(b.path, {}) as two:
+            one.search_runs(), two.search_runs()
+            one.push("origin"), two.push("origin"), one.pull("origin")
+            one.search_runs(), two.search_runs()
+    with Repo.find(a.path, {}) as one:
+        one.rewrite_history()
+        one.search_runs()
+        one.push("origin")
+    with Repo.find(b.path, {}) as two:
+        two.pull("origin")
+        assert len(two.search_runs()) == 8
+    assert "another program" not in capfd.readouterr().err

@@ -354,3 +354,36 @@ def test_what_plain_git_brought_is_seen_without_a_commit(
     with Repo.find(a.path, {}) as one:
         assert one.pull("origin").received == 2
     assert tip(a) == tip(b)
+
+
+def test_two_joins_of_the_same_runs_do_not_block_a_push(tmp_path: Path) -> None:
+    """Joined in another order, the same commits give another join, which git would not replace."""
+    made = clones(tmp_path, 4)
+    for number, repo in enumerate(made[:3]):
+        record(repo, f"run{number}")
+    roots = [tip(repo) for repo in made[:3]]
+    work = made[3]
+    for number, repo in enumerate(made[:3]):
+        work.git("fetch", "-q", repo.path, f"{REF}:refs/gittrack/store/r{number}")
+    git = Git(find_paths(work.path, {}))
+    joins = []
+    for order in ((0, 1, 2), (1, 2, 0)):
+        git.run("update-ref", REF, roots[order[0]])
+        for number in order[1:]:
+            join_into(git, roots[number], Memory(git.common_dir), fsync=False)
+        joins.append(tip(work))
+    assert joins[0] != joins[1]
+    git.run("push", "-q", "origin", f"{joins[1]}:{REF}")
+    git.run("update-ref", REF, joins[0])
+    git.close()
+    for number in range(3):
+        work.git("update-ref", "-d", f"refs/gittrack/store/r{number}")
+    record(work, "new")
+    with Repo.find(work.path, {}) as opened:
+        opened.share_remote()
+        assert opened.push("origin").sent == 1
+    with Repo.find(made[0].path, {}) as other:
+        other.share_remote()
+        other.pull("origin")
+        assert {run.name for run in other.search_runs()} == {"run0", "run1", "run2", "new"}
+    assert tip(made[0]) == tip(work)

@@ -37,5 +37,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         f"left alone {safe(short_id(item.run_id))} of {safe(item.writer)}: {safe(item.why)}"
         for item in report.waiting
     ]
+    if report.rejoined:
+        lines.append(f"{verb} {plural(report.rejoined, 'run')} that the store had lost")
     out.lines(lines or ["nothing to recover"])
     return EXIT_OK
