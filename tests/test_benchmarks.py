@@ -35,3 +35,20 @@ def test_every_row_is_measured(tmp_path: Path) -> None:
     assert text.endswith("after\n")
     assert "old" not in text
     assert text.count("\n| ") == len(figures) + 1
+
+
+def test_a_push_sends_as_little_as_it_should(tmp_path: Path) -> None:
+    """Counted on the wire, so this is no matter of a fast or a slow machine."""
+    figures, page = tmp_path / "figures.json", tmp_path / "page.md"
+    page.write_text("a\n<!-- sharing:begin -->\nold\n<!-- sharing:end -->\nb\n")
+    command = [sys.executable, str(ROOT / "benchmarks" / "sharing.py"), "--runs", "60"]
+    done = subprocess.run(
+        [*command, "--rounds", "1", "--json", str(figures), "--write", str(page)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {row: values[0] for row, values in json.loads(figures.read_text())["60"].items()}
+    assert 5 < found["objects_clean"] <= 15 and found["bytes_clean"] <= 4096
+    assert 5 < found["objects_dirty"] <= 19 and found["bytes_dirty"] <= 4096
+    assert all(value > 0 for row, value in found.items() if row not in ("hook", "log_after"))
+    assert "missed" not in page.read_text() and "old" not in page.read_text()

@@ -205,12 +205,15 @@ class Repo(Reading, Along, Changing, Recording):
 
     def _keep_house(self) -> None:
         marker = os.path.join(self._paths.common_dir, "gittrack", "kept")
+        from gittrack.store.remote import forget_others
+
         with contextlib.suppress(OSError, GittrackError):
             if self._can_write() and time.time() - _modified_s(marker) > _DAY_S:
                 # First: a second command shall not wait for the same.
                 with open(marker, "wb"):
                     pass
                 self._keep_sources()
+                forget_others(self._git, self._links().values())
 
     # -- purge ---------------------------------------------------------------------------
 

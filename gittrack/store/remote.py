@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gittrack.errors import GitError, RemoteError
 from gittrack.store import layout
 from gittrack.store.git import Git
-from gittrack.store.write import pause
+from gittrack.store.write import list_refs, pause
 
 #: No hooks of the user's, no tidying up behind our back.
 QUIETLY = (
@@ -31,17 +31,30 @@ _LOST = ("non-fast-forward", "fetch first", "stale info", "cannot lock ref", "fa
          "reference already exists", "failed to lock", "incorrect old value")  # fmt: skip
 
 
+#: A refspec of ours, see `Link.refspec`.
+_REFSPEC = re.compile(
+    r"\+(?:refs/gittrack/store/|(?P<branch>refs/heads/gittrack/[^*]+))\*"
+    r":refs/gittrack/remote/(?P<place>.+)/store/(?:main)?\*"
+)
+
+
 class Link(NamedTuple):
-    """A remote with which runs are exchanged, and the ref there that holds its store."""
+    """A remote with which runs are exchanged, and the ref there that holds its store.
+
+    What is known of it lies under the name that it had when it was first shared: `git remote
+    rename` leaves our refspec as it was. `place` is that name, if it is another one.
+    """
 
     remote: str
     ref: str = layout.STORE_REF
+    place: str = ""
 
     @property
     def refspec(self) -> str:
         """What brings the remote's store; an exact one would fail where the ref is missing."""
         if self.ref == layout.STORE_REF:
-            return f"+{layout.STORE_REFS}*:{layout.REMOTE_REFS}{self.remote}/store/*"
+            name = layout.tracking_ref(self.place or self.remote, layout.STORE_REFS)
+            return f"+{layout.STORE_REFS}*:{name}*"
         return f"+{self.ref}*:{self.tracking}*"
 
     @property
@@ -52,7 +65,7 @@ class Link(NamedTuple):
     def tracking_of(self, ref: str) -> str:
         """The same for a ref of the remote: its store's, or that of its sources."""
         own = layout.SOURCE_REF if ref == self.source_ref else layout.STORE_REF
-        return layout.tracking_ref(self.remote, own)
+        return layout.tracking_ref(self.place or self.remote, own)
 
     @property
     def source_ref(self) -> str:
@@ -100,16 +113,14 @@ def links(git_config: Mapping[str, Sequence[str]]) -> dict[str, Link]:
             continue
         name = key[len("remote.") : -len(".fetch")]
         for value in values:
-            link = Link(name, _ref_of(value))
+            match = _REFSPEC.fullmatch(value)
+            if match is None:
+                continue
+            place = match["place"] if match["place"] != name else ""
+            link = Link(name, match["branch"] or layout.STORE_REF, place)
             if link.refspec == value:
                 found[name] = link
     return dict(sorted(found.items()))
-
-
-def _ref_of(refspec: str) -> str:
-    """The store's ref in a refspec of ours; of another one, anything that is not it."""
-    source = refspec.removeprefix("+").partition(":")[0]
-    return layout.STORE_REF if source == f"{layout.STORE_REFS}*" else source.removesuffix("*")
 
 
 def list_remotes(git_config: Mapping[str, Sequence[str]]) -> list[str]:
@@ -137,14 +148,28 @@ def share(git: Git, link: Link, before: Link | None) -> None:
     old = link if before is None else before
     key = f"remote.{link.remote}.fetch"
     _configure(git, "--replace-all", key, link.refspec, f"^{re.escape(old.refspec)}$")
+    if old.place:
+        _forget(git, old.place)
 
 
 def unshare(git: Git, link: Link) -> None:
     """Undo `share`, and forget what the remote had."""
     key = f"remote.{link.remote}.fetch"
     _configure(git, "--unset-all", key, f"^{re.escape(link.refspec)}$")
-    prefix = f"{layout.REMOTE_REFS}{link.remote}/"
-    for ref in git.run("for-each-ref", "--format=%(refname)", prefix).decode().split():
+    _forget(git, link.place or link.remote)
+
+
+def forget_others(git: Git, links: Iterable[Link]) -> None:
+    """Drop what is known of remotes that are no more, or that get no runs."""
+    kept = {link.place or link.remote for link in links}
+    for ref in list_refs(git, layout.REMOTE_REFS):
+        place = re.split("/(?:store|source)/", ref.removeprefix(layout.REMOTE_REFS))[0]
+        if place not in kept:
+            git.run("update-ref", "-d", ref)
+
+
+def _forget(git: Git, place: str) -> None:
+    for ref in list_refs(git, f"{layout.REMOTE_REFS}{place}/"):
         git.run("update-ref", "-d", ref)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -110,10 +111,32 @@ def test_pruning_and_a_fetch_of_everything_leave_our_runs(tmp_path: Path) -> Non
     hub_of(a).git("update-ref", "-d", REF)
     a.git("fetch", "-q", "--prune", "--all")
     assert names(a) == {"one", "two", "mine"}
+    a.git("remote", "remove", "origin")
+    assert names(a) == {"one", "two", "mine"}
+    # What was known of it goes with the next day's housekeeping.
+    os.utime(Path(a.path, ".git", "gittrack", "kept"), (1, 1))
+    assert names(a) == {"one", "two", "mine"}
+    assert a.git("for-each-ref", "refs/gittrack/remote") == ""
+
+
+def test_a_remote_that_is_renamed_goes_on_getting_runs(tmp_path: Path) -> None:
+    a, b = shared(tmp_path)
     a.git("remote", "rename", "origin", "upstream")
-    assert names(a) == {"one", "two", "mine"}
-    a.git("remote", "remove", "upstream")
-    assert names(a) == {"one", "two", "mine"}
+    record(a, "mine")
+    with Repo.find(a.path, {}) as one:
+        assert one.shared_remotes() == ["upstream"]
+        assert one.push("upstream").sent == 1
+        assert one.status().unpushed == {"upstream": 0}
+        assert not one.share_remote("upstream").is_new
+        assert one.status().unpushed == {"upstream": 1 + 2}
+        one.pull("upstream")
+        assert one.status().unpushed == {"upstream": 0}
+    assert "origin" not in a.git("for-each-ref", "refs/gittrack/remote")
+    record(b, "theirs")
+    with Repo.find(b.path, {}) as two:
+        two.push("origin")
+    a.git("fetch", "-q", "upstream")
+    assert names(a) == {"one", "two", "mine", "theirs"}
 
 
 def poisoned(repo: GitRepo, base: str | None) -> str:
