@@ -47,7 +47,7 @@ def encode_stamps(stamps: Mapping[str, Stamp]) -> bytes:
 # What nearly every line of these two files looks like; read five times as fast as by `decode`.
 # A file with any other line is read by `decode` as a whole.
 _STAMP_LINE = re.compile(
-    r'^([A-Za-z_][A-Za-z0-9_./-]{4,}): \{by: "([0-9a-z-]*)", t: ([0-9]{1,16}), v: (.*)\}$', re.M
+    r'^([A-Za-z_][A-Za-z0-9_./-]*): \{by: "([0-9a-z-]*)", t: ([0-9]{1,16}), v: (.*)\}$', re.M
 )
 _SUMMARY_LINE = re.compile(
     r"^metrics\.([A-Za-z0-9_./-]+): \{count: ([0-9]+), last: (\S+), last_step: (-?[0-9]+), "
@@ -63,7 +63,9 @@ def decode_stamps(data: bytes, *, where: str = "") -> dict[str, Stamp]:
         lines = _STAMP_LINE.findall(text)
         if len(lines) == text.count("\n"):
             found = {key: Stamp(yamltext.decode_flow(v), int(t), by) for key, by, t, v in lines}
-            if len(found) == len(lines) and all(s.t < MAX_TIME for s in found.values()):
+            is_plain = not any(yamltext.is_yaml_word(key) for key in found)
+            is_in_time = all(stamp.t < MAX_TIME for stamp in found.values())
+            if is_plain and is_in_time and len(found) == len(lines):
                 return found
     except ValueError:
         # Not in canonical form, or damaged: the slow way finds out.

@@ -75,6 +75,11 @@ def to_float(text: str) -> float:
     return special if isinstance(special, float) else float(text)
 
 
+def is_yaml_word(key: str) -> bool:
+    """Whether some version of YAML reads a plain key as something other than text."""
+    return len(key) < 6 and key.lower() in _YAML_WORDS
+
+
 def decode_flow(text: str) -> Any:
     """A value as it stands behind its key in a canonical line.
 
@@ -165,7 +170,7 @@ def _decode_canonical(text: str) -> dict[str, Any]:
         simple = _SIMPLE_LINE.fullmatch(line)
         if simple is not None:
             key, plain, scalar = simple.groups()
-            if (len(key) < 6 and key.lower() in _YAML_WORDS) or key in found:
+            if is_yaml_word(key) or key in found:
                 raise _NotOurs
             found[key] = plain if scalar is None else _scalar(scalar)
             continue
@@ -174,7 +179,7 @@ def _decode_canonical(text: str) -> dict[str, Any]:
         else:
             at = line.index(":")
             key = line[:at]
-            if not _PLAIN_KEY.fullmatch(key) or (len(key) < 6 and key.lower() in _YAML_WORDS):
+            if not _PLAIN_KEY.fullmatch(key) or is_yaml_word(key):
                 raise _NotOurs
         if line[at : at + 2] != ": " or key in found:
             raise _NotOurs

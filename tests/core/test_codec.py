@@ -134,6 +134,18 @@ def test_a_stamp_of_no_possible_time_is_refused(t: int) -> None:
         codec.decode_stamps(f'long_key: {{by: "w", t: {t}, v: 1}}\n'.encode())
 
 
+@pytest.mark.parametrize("key", ["y", "no", "True", "null", "end", "a", "tags.true"])
+def test_the_fast_way_reads_stamps_as_the_slow_way_does(key: str) -> None:
+    data = f'{key}: {{by: "w", t: 1, v: 1}}\n'.encode()
+    results = []
+    for decode in (codec.decode_stamps, lambda data: codec._decode_stamps(data, "")):
+        try:
+            results.append(decode(data))
+        except CorruptStoreError as error:
+            results.append(str(error))
+    assert results[0] == results[1]
+
+
 def test_no_clock_pushes_stamps_out_of_the_format() -> None:
     assert next_time(5, 3) == 5
     assert next_time(5, 9) == 10
