@@ -158,6 +158,7 @@ def join_entity(a: Mapping[str, bytes], b: Mapping[str, bytes]) -> dict[str, byt
     _keep_lost(joined, lost)
     _join_derived(a, b, joined)
     _join_following(a, b, joined)
+    _make_room(joined)
     return joined
 
 
@@ -317,6 +318,18 @@ def _artifact(side: Mapping[str, bytes], path: str) -> bytes | None:
 
 def _folders(paths: Iterable[str]) -> set[str]:
     return {path[:at] for path in paths for at, char in enumerate(path) if char == "/"}
+
+
+def _make_room(joined: dict[str, bytes]) -> None:
+    """A file that meets a folder of its name goes to conflicts/; a tree cannot hold both.
+
+    Artifacts move aside by themselves, unless their list is damaged; and of files that are named by
+    their content none is a folder's.
+    """
+    for name in _folders(joined) & joined.keys():
+        data = joined.pop(name)
+        if file_class(name) not in (FileClass.UNION, FileClass.FOLLOWS):
+            joined[_conflict_name(name, data)] = data
 
 
 # -- helpers ---------------------------------------------------------------------------------

@@ -126,6 +126,8 @@ class Sharing(Hooking):
         self._keep_sources()
 
     def _seal_going(self) -> None:
+        if not self._can_write():
+            return
         from gittrack.repo.going import seal_going
 
         live = self.view.live().values()

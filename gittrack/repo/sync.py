@@ -22,7 +22,7 @@ from gittrack.repo.seal import check_readable
 from gittrack.store import layout, remote
 from gittrack.store.chain import join_chain
 from gittrack.store.git import Git
-from gittrack.store.inspect import inspect
+from gittrack.store.inspect import check_size, inspect
 from gittrack.store.objects import CatFileReader, get_tree
 from gittrack.store.remote import Link, Patience
 from gittrack.store.union import join_trees
@@ -71,6 +71,7 @@ def examine(git: Git, theirs: str, ours: str | None, memory: Memory) -> None:
     if known is not None:
         raise known
     try:
+        check_size(git, f"{theirs}:{layout.STORE_FILE}", layout.STORE_FILE)
         check_readable(git, theirs)
         inspect(git, theirs, ours)
     except MissingObjectError:

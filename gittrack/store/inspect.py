@@ -86,6 +86,19 @@ def inspect(git: Git, theirs: str, ours: str | None) -> None:
     )
 
 
+def check_size(git: Git, spec: str, path: str) -> None:
+    """See that a file which is read before the rest is looked at is of a sane size.
+
+    Raises:
+        UnsafeStoreError: it is not.
+    """
+    size = git.run("cat-file", "-s", spec, check=False).decode().strip()
+    if size.isdigit() and int(size) > MOST_FILE_BYTES:
+        raise UnsafeStoreError(
+            f"{path} has {int(size):,} bytes", why=f"the limit is {MOST_FILE_BYTES:,}"
+        )
+
+
 def _read(
     reader: Reader, level: Sequence[_Folder]
 ) -> Iterable[tuple[_Folder, dict[str, Entry], dict[str, Entry]]]:

@@ -45,7 +45,9 @@ def entities(draw: st.DrawFn) -> dict[str, bytes]:
     if draw(st.booleans()):
         files["heads.events"] = draw(st.sampled_from([b"a\n", b"b\n", b"a\nb\n"]))
     if draw(st.booleans()):
-        files["unknown.bin"] = draw(st.binary(max_size=2))
+        # A tree holds a file or a folder of one name; two clones may hold one each.
+        path = draw(st.sampled_from(["unknown.bin", "unknown.bin/x", "unknown.bin/x/y"]))
+        files[path] = draw(st.binary(max_size=2))
     segments = draw(st.sets(st.sampled_from(["w1", "w2", "w3"])))
     of = []
     for writer in segments:
@@ -221,6 +223,15 @@ def test_a_file_that_cannot_be_read_loses_and_is_kept() -> None:
         # And what is logged later is joined as if nothing had been.
         later = {"notes.yaml": codec.encode_stamps({"name": Stamp("y", 2, "a")})}
         assert joined(found, later) == {**later, name: bad}
+
+
+def test_a_file_that_meets_a_folder_of_its_name_is_kept_aside() -> None:
+    found = joined({"new": b"file"}, {"new/below": b"x"})
+    assert found == {
+        "new/below": b"x",
+        f"conflicts/new.{codec.blob_id(b'file', 'sha1')[:16]}": b"file",
+    }
+    assert joined(found, {"new": b"file"}) == found
 
 
 def test_artifacts_whose_list_cannot_be_read_are_kept() -> None:
