@@ -32,6 +32,7 @@ from gittrack.core.model import Metric, Stamp  # noqa: E402
 from gittrack.repo.seal import first_files  # noqa: E402
 from gittrack.store import layout  # noqa: E402
 from gittrack.store.git import Git  # noqa: E402
+from gittrack.store.packs import join_small_packs  # noqa: E402
 from gittrack.store.paths import find_paths  # noqa: E402
 from gittrack.store.write import Person, Tree, commit  # noqa: E402
 
@@ -137,10 +138,8 @@ class Desk:
                 files.update(run_files(number, chance, head, tree))
             write = Tree(files, "runs [skip ci]\n")
             tip = commit(git, layout.STORE_REF, tip, write, ADA, START_MS // 1000 + at, fsync=False)
-            if at % 20_000 == 0:
-                self.git(self.a, "repack", "-q", "-d")
+            join_small_packs(git, 20)
         git.close()
-        self.git(self.a, "repack", "-q", "-a", "-d")
         self.cli(self.a, "push")
 
     # -- what is measured ----------------------------------------------------------------

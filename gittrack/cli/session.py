@@ -19,7 +19,12 @@ def open_repo(out: Output) -> Repo:
 def open_to_read(out: Output) -> Repo:
     """The same for a command that shows runs: a fresh clone asks its remote for them, once."""
     repo = open_repo(out)
-    found = repo.discover()
+
+    def begins(name: str) -> None:
+        if out.is_watched:
+            out.note(f"gittrack: bringing the runs of {safe(name)} ...")
+
+    found = repo.discover(begins)
     if found is None:
         return repo
     name = safe(found.remote)

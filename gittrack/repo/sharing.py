@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -195,12 +196,15 @@ class Sharing(Hooking):
 
     # -- a remote that is new ------------------------------------------------------------
 
-    def discover(self) -> Discovered | None:
+    def discover(self, begins: Callable[[str], None] = lambda _: None) -> Discovered | None:
         """In a fresh clone: ask the remote once whether it has runs; bring them if it does.
 
         Then plain `git pull` and `git push` carry them from now on. Nothing is asked where there
-        is a store already, where this was asked before, and with the setting `offline`.
+        is a store already, where this was asked before, and with the setting `offline`. The answer
+        is waited for as long as `share.deadline_s` says; what comes then takes as long as it takes.
 
+        Args:
+            begins: called with the remote when it has runs, before they are brought.
         Returns:
             What was found; None if nothing was asked, or the remote has none.
         """
@@ -210,12 +214,15 @@ class Sharing(Hooking):
         if name is None or self._memory.was("asked", name):
             return None
         self._memory.note("asked", name)
+        link = Link(name, self.config.share_ref)
+        patience = Patience.of(self.config.share_deadline_s)
         try:
-            done = self.pull(name, deadline_s=self.config.share_deadline_s)
+            if link.ref not in remote.list_refs_of(self._git, name, [link.ref], patience):
+                return None
+            begins(name)
+            done = self.pull(name)
         except GittrackError as error:
             return Discovered(name, error=error)
-        if done.is_empty:
-            return None
         return Discovered(name, done.received, share=self.share_remote(name))
 
     def check_remote(

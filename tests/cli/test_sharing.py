@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,8 @@ def test_a_remote_without_runs_is_asked_once(empty: Project, tmp_path: Path) -> 
         done = empty.gittrack("log", GIT_TRACE=str(trace))
         assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr.startswith("no run has been recorded here yet")
-    assert trace.read_text().count("built-in: git fetch") == 1
+    assert trace.read_text().count("built-in: git ls-remote") == 1
+    assert "git fetch" not in trace.read_text()
     # Nothing was set up, and nothing was left.
     assert empty.out("remote") == ""
     assert empty.git("for-each-ref", "refs/gittrack") == ""
@@ -207,8 +209,21 @@ def test_a_remote_that_cannot_be_reached_is_said_once_and_does_not_hold_up(
     empty.git("remote", "add", "origin", str(tmp_path / "nowhere"))
     done = empty.gittrack("log")
     assert done.returncode == 0
-    assert "could not be fetched" in done.stderr and "next: gittrack pull origin" in done.stderr
-    assert "could not be fetched" not in empty.gittrack("log").stderr
+    assert "could not be asked" in done.stderr and "next: gittrack pull origin" in done.stderr
+    assert "could not be asked" not in empty.gittrack("log").stderr
+
+
+def test_a_remote_that_does_not_answer_is_left_at_the_deadline(
+    empty: Project, tmp_path: Path
+) -> None:
+    empty.git("remote", "add", "origin", "ssh://example.invalid/x")
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    began = time.monotonic()
+    done = empty.gittrack("log", GIT_SSH_COMMAND=str(slow), GITTRACK_SHARE_DEADLINE_S="0.5")
+    assert done.returncode == 0 and time.monotonic() - began < 20
+    assert "no answer within" in done.stderr
 
 
 def test_offline_nothing_is_asked(hub: Project, tmp_path: Path) -> None:

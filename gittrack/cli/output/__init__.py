@@ -105,6 +105,11 @@ class Output:
         """Whether a person reads standard output."""
         return self._stdout.isatty()
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person reads standard error, and wants to know why nothing happens."""
+        return self._stderr.isatty()
+
     def close(self) -> None:
         """Wait for the pager, if there is one."""
         pager, self._pager = self._pager, None
