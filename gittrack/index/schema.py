@@ -39,6 +39,7 @@ SCHEMA = (
     "CREATE UNIQUE INDEX run_by_id ON run (run_id)",
     "CREATE INDEX run_by_short_id ON run (short_id)",
     "CREATE INDEX run_by_name ON run (run_name)",
+    "CREATE INDEX run_by_base ON run (base)",
     "CREATE INDEX run_by_start ON run (start_time DESC, run_id, deleted)",
     "CREATE INDEX run_by_experiment ON run (experiment_id, start_time DESC, run_id, deleted)",
     "CREATE INDEX metric_by_last ON metric (key, last)",
