@@ -141,6 +141,8 @@ class Repo(Reading, Along, Changing, Recording):
         Raises:
             GittrackError: the store cannot be written; the journals stay.
         """
+        # What is read on the way must not recover first.
+        self._recovered = True
         folders = [os.path.abspath(directory)] if directory else [self._own_journal_dir()]
         if directory is None and self.journal_dir not in folders:
             folders.append(self.journal_dir)
