@@ -98,7 +98,7 @@ def test_constants() -> None:
     ):
         assert value in TEXT, value
     words = set(re.findall(r"`(y n yes [a-z ]+)`", TEXT)[0].split())
-    assert words | {"~"} == set(yamltext._YAML_WORDS)
+    assert words | {"~"} == set(yamltext.WORDS)
 
 
 def test_paths_follow_from_ids() -> None:

@@ -49,6 +49,7 @@ COMMANDS = {
     "remote": "choose the remotes that get and give runs",
     "hooks": "install git hooks, take them away, show how they stand",
     "status": "show what runs, what was lost, what is not shared",
+    "fsck": "check every object, file and law of the store",
     "checkout": "lay out exactly what ran in a new folder",
     "config": "list settings and where they come from",
     "init": "make the store in this repository",

@@ -45,7 +45,9 @@ character that could steer a terminal are written `\\\\`, `\\t`, `\\n`, `\\xNN`,
 - `log` and `show`: {columns}; or the columns of `--columns`.
 - `status`: a word and its values a line: `runs`, `experiments`, `tip`, `unsealed`, `deleted`,
   `unpushed REMOTE COUNT`, `unjoined REMOTE`, then `running`, `lost`, `warnings`, `withheld`,
-  `redacted`, `conflicts`, each with id and name of a run. New words may be added."""
+  `redacted`, `conflicts`, each with id and name of a run. New words may be added.
+- `fsck`: for each finding `damaged`, `broken` or `odd`, the run's id, the path, the ref where it is
+  not ours, what is wrong, what to type; then `tips`, `runs`, `objects`, `files`, with a number."""
 
 
 def pages() -> dict[str, str]:

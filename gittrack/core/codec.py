@@ -7,6 +7,8 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
+from operator import lt
 from typing import Any
 
 from gittrack.core import yamltext
@@ -61,7 +63,7 @@ def decode_stamps(data: bytes, *, where: str = "") -> dict[str, Stamp]:
     try:
         text = data.decode("utf-8")
         lines = _STAMP_LINE.findall(text)
-        if len(lines) == text.count("\n"):
+        if len(lines) == text.count("\n") and text[-1:] in ("", "\n"):
             found = {key: Stamp(yamltext.decode_flow(v), int(t), by) for key, by, t, v in lines}
             is_plain = not any(yamltext.is_yaml_word(key) for key in found)
             is_in_time = all(stamp.t < MAX_TIME for stamp in found.values())
@@ -233,6 +235,14 @@ def point_order(point: Metric) -> tuple[int, int, int, float]:
     )
 
 
+def distinct(points: list[Point]) -> list[Point]:
+    """The points of one key, equal ones once: those of a metric are a set."""
+    # Steps that grow need no further look: 5 ms, not 13, for 100,000 points.
+    if all(map(lt, points, islice(points, 1, None))):
+        return points
+    return list(dict.fromkeys(points))
+
+
 def summarise(points: Iterable[Metric]) -> dict[str, MetricSummary]:
     """What points come to, per key; points that occur twice count twice."""
     return summarise_rows((p.key, p.step, p.timestamp, repr(p.value)) for p in points)
@@ -361,7 +371,8 @@ def _checked(
     if not isinstance(of, list) or not all(isinstance(name, str) for name in of):
         raise CorruptStoreError("metrics.yaml does not follow the format", why="of: no list")
     for key, item in metrics.items():
-        if any(abs(n) >= 2**63 for n in (item.last_step, item.last_time_ms, item.count)):
+        numbers = (item.last_step, item.last_time_ms, item.count)
+        if not all(-(2**63) <= number < 2**63 for number in numbers):
             raise CorruptStoreError(
                 "metrics.yaml does not follow the format", why=f"{key!r}: beyond 64 bits"
             )
@@ -475,7 +486,15 @@ def object_format(oid: str) -> str:
 
 def blob_id(data: bytes, object_format: str) -> str:
     """The id that git gives a blob of these bytes; object format `sha1` or `sha256`."""
+    return object_id("blob", data, object_format)
+
+
+def object_id(kind: str, data: bytes, object_format: str) -> str:
+    """The id that git gives an object: `blob`, `tree` or `commit`."""
     import hashlib
 
-    head = b"blob %d\0" % len(data)
-    return hashlib.new(object_format, head + data, usedforsecurity=False).hexdigest()
+    total = hashlib.new(
+        object_format, b"%b %d\0" % (kind.encode(), len(data)), usedforsecurity=False
+    )
+    total.update(data)
+    return total.hexdigest()

@@ -174,7 +174,7 @@ def _is_sound(name: str, data: bytes) -> bool:
         if file_class(name) is FileClass.STAMPED:
             codec.decode_stamps(data)
         elif name == _CONFLICT_SET:
-            _decode_conflict_set(data)
+            decode_conflict_set(data)
         else:
             codec.decode_mapping(data)
     except CorruptStoreError:
@@ -226,13 +226,18 @@ def _join_store(x: bytes, y: bytes) -> bytes:
 
 def _join_conflict_sets(x: bytes, y: bytes) -> bytes:
     """grow-only: of conflicts.set.yaml, per key the canonical texts of both sides."""
-    joined = _decode_conflict_set(x)
-    for key, texts in _decode_conflict_set(y).items():
+    joined = decode_conflict_set(x)
+    for key, texts in decode_conflict_set(y).items():
         joined[key] = sorted({*joined.get(key, ()), *texts})
     return codec.encode_mapping(joined)
 
 
-def _decode_conflict_set(data: bytes) -> dict[str, list[str]]:
+def decode_conflict_set(data: bytes) -> dict[str, list[str]]:
+    """The values that lost in grow-only files: file:key -> canonical texts.
+
+    Raises:
+        CorruptStoreError: it does not follow the format.
+    """
     found = codec.decode_mapping(data, where=_CONFLICT_SET)
     for key, texts in found.items():
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

@@ -22,12 +22,18 @@ from gittrack.core.model import (
     Stamp,
 )
 from gittrack.core.names import is_digest, is_object_id, is_own_run_id, is_run_id
-from gittrack.errors import CorruptStoreError
+from gittrack.errors import CorruptStoreError, GittrackError
 
 TAG_PREFIX = "tags."
 WARNING_PREFIX = "warnings."
 #: What was redacted after run.yaml was written; the note's text says how often.
 REDACTED_PREFIX = "redacted."
+
+#: What reading a record that does not follow the format may raise: it is YAML, but perhaps not of
+#: the types that a run is made of.
+UNREADABLE = (
+    GittrackError, TypeError, ValueError, AttributeError, LookupError, OverflowError,
+)  # fmt: skip
 
 
 class Record(NamedTuple):
@@ -40,6 +46,13 @@ class Record(NamedTuple):
     artifacts: Mapping[str, Artifact] = {}
     source: Mapping[str, Any] = {}
     conflicts: tuple[str, ...] = ()
+
+
+def why_unreadable(error: BaseException) -> str:
+    """One of those errors on one line."""
+    if isinstance(error, GittrackError):
+        return f"{error.message}: {error.why}" if error.why else error.message
+    return f"its facts do not follow the format: {error}"
 
 
 def warning_key(text: str) -> str:
@@ -124,7 +137,7 @@ def to_run(
     The record may have come from anywhere: every value comes out as of its type, or not at all.
 
     Raises:
-        CorruptStoreError, TypeError, ValueError, AttributeError: it does not follow the format.
+        UNREADABLE: it does not follow the format.
     """
     facts, notes = record.facts, record.notes
     tags: dict[str, str] = {}

@@ -7,11 +7,12 @@ ruamel.yaml, which is complete and a thousand times slower.
 
 from __future__ import annotations
 
-import json
 import json.decoder
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any
 
 from gittrack.errors import CorruptStoreError, UnsafeStoreError
@@ -25,7 +26,7 @@ MAX_DEPTH = 20
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 #: Read as something other than text by some version of YAML, in any case.
-_YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"))
+WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"))
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?(?:e[+-][0-9]+)?")
 _SPECIAL = {
     "null": None,
@@ -77,7 +78,7 @@ def to_float(text: str) -> float:
 
 def is_yaml_word(key: str) -> bool:
     """Whether some version of YAML reads a plain key as something other than text."""
-    return len(key) < 6 and key.lower() in _YAML_WORDS
+    return len(key) < 6 and key.lower() in WORDS
 
 
 def decode_flow(text: str) -> Any:
@@ -95,20 +96,24 @@ def decode_flow(text: str) -> Any:
     return value
 
 
+# The same few hundred keys are in the files of all runs.
+@lru_cache(1000)
 def _key(key: str) -> str:
-    if _PLAIN_KEY.fullmatch(key) and key.lower() not in _YAML_WORDS and key.isascii():
+    if _PLAIN_KEY.fullmatch(key) and key.lower() not in WORDS and key.isascii():
         return key
     return _text(key)
 
 
 def _text(text: str) -> str:
-    quoted = json.dumps(text, ensure_ascii=False)
+    quoted = encode_basestring(text)
     if quoted.isascii() and "\x7f" not in quoted:
         return quoted
     return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
 def _value(value: Any) -> str:
+    if value.__class__ is str:
+        return _text(value)
     if value is None:
         return "null"
     if value is True:
@@ -252,7 +257,7 @@ def _flow_mapping(line: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
             key, at = scanstring(line, at + 1, True)
         else:
             match = _PLAIN_KEY.match(line, at)
-            if match is None or match[0].lower() in _YAML_WORDS:
+            if match is None or match[0].lower() in WORDS:
                 raise _NotOurs
             key, at = match[0], match.end()
         if line[at : at + 2] != ": " or key in items:

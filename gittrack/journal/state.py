@@ -114,8 +114,12 @@ class State:
         return read_output(os.path.join(self.folder, self.writer))
 
     def by_key(self) -> dict[str, list[tuple[int, int, str]]]:
-        """All points by key, as (step, time_ms, value as text)."""
-        return {self.keys[number]: points for number, points in self.points.items() if points}
+        """All points by key, equal ones once, as (step, time_ms, value as text)."""
+        return {
+            self.keys[number]: codec.distinct(points)
+            for number, points in self.points.items()
+            if points
+        }
 
     def staged_path(self, name: str) -> str:
         """Where the copy of that name lies."""

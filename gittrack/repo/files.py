@@ -98,10 +98,10 @@ class RunReader:
         if self._live is not None and path in self._live.artifact_data:
             return self._live.artifact_data[path]
         for is_parent in (False, True):
-            name = names.encode_path(path, is_parent=is_parent)
-            data = self._stored(f"{layout.ARTIFACTS_DIR}/{name}")
-            if data is not None:
-                return data
+            name = f"{layout.ARTIFACTS_DIR}/{names.encode_path(path, is_parent=is_parent)}"
+            # A folder of that name is another artifact's.
+            if name in self._files:
+                return self._stored(name)
         return None
 
     def points(self, key: str) -> list[Metric]:

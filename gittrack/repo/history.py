@@ -10,7 +10,7 @@ from gittrack.core.diff import Change, changes_between
 from gittrack.core.model import Run
 from gittrack.core.record import WARNING_PREFIX
 from gittrack.errors import GittrackError
-from gittrack.repo.seal import read_run_files
+from gittrack.repo.known import read_run_files
 from gittrack.store import layout
 from gittrack.store.git import Git
 

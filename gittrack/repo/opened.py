@@ -108,7 +108,9 @@ class Opened(ABC):
             if self.journal_dir not in folders:
                 folders.append(self.journal_dir)
             boot = process.boot_id()
-            self._view = View(self._git, folders, self.config, boot, self._tips, self._store_moved)
+            self._view = View(
+                self._git, folders, self.config, boot, self._tips, self._store_moved, warn
+            )
         if not self._recovered:
             self._recovered = True
             self._recover_quietly()

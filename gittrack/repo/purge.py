@@ -109,7 +109,10 @@ def _holds(git: Git, tip: str, run_id: str) -> bool:
 def _only_theirs(git: Git, tip: str, run_ids: Collection[str]) -> list[str]:
     """The overlays that no other run of the store has run."""
     reader = bulk_reader(git)
-    runs = stored.find_changes(reader, {}, {layout.STORE_REF: tip}).runs
+    found = stored.find_changes(reader, {}, {layout.STORE_REF: tip})
+    if found.lost:
+        return []  # runs that cannot be listed may have run them, too
+    runs = found.runs
     mine = [folder for run_id in run_ids for folder in runs.get(run_id, ())]
     wanted = set(_overlays(reader, mine))
     if not wanted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gittrack.core import names
@@ -16,6 +16,7 @@ from gittrack.repo.values import Older
 if TYPE_CHECKING:
     from gittrack.core.diff import RunDiff, SourceDiff
     from gittrack.repo.experiments import ExperimentSummary
+    from gittrack.repo.fsck import FsckReport
     from gittrack.repo.history import HistoryEntry
     from gittrack.repo.scan import ScanReport
     from gittrack.repo.select import Selection
@@ -219,6 +220,27 @@ class Reading(Opened):
         from gittrack.repo.status import get_status
 
         return get_status(self._git, self.view, self._tips, self._links().values())
+
+    def fsck(
+        self,
+        *,
+        history: bool = False,
+        sources: bool = False,
+        progress: Callable[[str], None] = lambda text: None,
+    ) -> FsckReport:
+        """Check every object, file and law of the store, and what this clone keeps beside it.
+
+        Args:
+            history: also every object that earlier commits of the store hold.
+            sources: also rebuild the source of every run whose base commit is here.
+            progress: is told now and then how far it is.
+        """
+        from gittrack.repo.fsck import fsck
+
+        return fsck(
+            self._git, self._tips.all(), self._links().values(), self._memory, self._folders(),
+            lambda: self.view, history=history, sources=sources, progress=progress,
+        )  # fmt: skip
 
     # -- experiments ---------------------------------------------------------------------
 

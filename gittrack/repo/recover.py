@@ -54,7 +54,8 @@ def recover(
         force: also take journals of other machines that have been quiet for a while.
         dry_run: only tell what would be taken.
     Raises:
-        GittrackError: the store cannot be written; the journals stay.
+        GittrackError: the store cannot be written, or what it has of a run is damaged; those
+            journals stay.
     """
     dead: dict[str, journal.Judgement] = {}
     alive: dict[str, str] = {}
@@ -134,11 +135,13 @@ def _seal(
     now: Callable[[], float],
 ) -> None:
     runs = [Sealing(run_id, states) for run_id, states in by_run.items()]
-    seal(git, runs, who, fsync=config.seal_fsync, now=now)
-    for states in by_run.values():
-        for state in states:
+    aside = seal(git, runs, who, fsync=config.seal_fsync, now=now)
+    for run_id, states in by_run.items():
+        for state in states if run_id not in aside else ():
             journal.remove(state)
     join_small_packs(git, config.store_max_packs)
+    for error in aside.values():
+        raise error
 
 
 def _tidy(journal_dir: str, config: Config, boot: str, dead: dict[str, journal.Judgement]) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from gittrack import journal
 from gittrack.core import codec, join, names
 from gittrack.core.headline import headline
-from gittrack.core.model import DEFAULT_EXPERIMENT, Metric, MetricSummary, Stamp
+from gittrack.core.model import DEFAULT_EXPERIMENT, MetricSummary, Stamp
 from gittrack.core.record import warning_key
 from gittrack.errors import CorruptStoreError, StoreFormatError
+from gittrack.repo.known import fold_segments, known_summary, read_run_files
 from gittrack.store import layout
 from gittrack.store.git import Git
-from gittrack.store.objects import parse_tree
 from gittrack.store.write import Person, Tree, existing_paths, update
 
 #: Small files of a run that a join reads; segments, artifacts and logs are named by content or
@@ -52,23 +53,34 @@ class Sealing(NamedTuple):
 
 def seal(
     git: Git, runs: Sequence[Sealing], who: Person, *, fsync: bool, now: Callable[[], float]
-) -> str | None:
-    """Commit runs to the store in one commit; the tip after it.
+) -> dict[str, CorruptStoreError]:
+    """Commit runs to the store in one commit.
 
     Sealing the same journals twice writes nothing the second time, so a crash between the
     commit and the removal of a journal does no harm.
+
+    Returns:
+        The runs that were not committed, and why: what the store has of them is damaged. Their
+        journals have to stay.
     """
     object_format = "sha256" if _is_sha256(git) else "sha1"
     prepared = [(run, RunFiles(run.states, object_format, goes_on=run.goes_on)) for run in runs]
 
+    aside: dict[str, CorruptStoreError] = {}
+
     def plan(tip: str | None) -> Tree | None:
         files: dict[str, bytes | None] = {}
+        aside.clear()
         check_writable(git, tip)
         if tip is None:
             files.update(first_files())
         subjects = []
         for run, mine in prepared:
-            changed, summary = _join_run(git, tip, run, mine)
+            try:
+                changed, summary = _join_run(git, tip, run, mine)
+            except CorruptStoreError as error:
+                aside[run.run_id] = error
+                continue
             if not changed and run.goes_on:
                 continue
             files.update(changed)
@@ -76,12 +88,15 @@ def seal(
         if tip is not None:
             files = _without_purged(git, tip, files)
             shared = existing_paths(git, tip, [p for p in files if not p.startswith("runs/")])
-            files = {path: data for path, data in files.items() if shared.get(path) != data}
+            for path, data in shared.items():
+                if files[path] == data:
+                    del files[path]
         if not files:
             return None
         return Tree(files, _message(subjects))
 
-    return update(git, layout.STORE_REF, plan, who, fsync=fsync, now=now)
+    update(git, layout.STORE_REF, plan, who, fsync=fsync, now=now)
+    return aside
 
 
 def _without_purged(
@@ -289,12 +304,11 @@ class Written:
         for item in self.points:
             mine = sorted(name for name in names if name.rpartition("-")[0] in item.writers)
             specs = [f"{tip}:{folder}/{layout.METRICS_DIR}/{name}" for name in mine]
-            known = {
-                row
-                for item in git.cat_file().read_many(specs)
-                if item is not None
-                for row in codec.decode_rows(item.data)
-            }
+            known: set[codec.Row] = set()
+            for found in git.cat_file().read_many(specs):
+                # Points of one that is damaged are written once more; they are a set.
+                with contextlib.suppress(CorruptStoreError):
+                    known.update(codec.decode_rows(found.data) if found is not None else ())
             left = {
                 key: [row for row in rows if (key, *row) not in known]
                 for key, rows in item.by_key.items()
@@ -317,7 +331,8 @@ def _points_of(states: Sequence[journal.State]) -> list[Points]:
             steps.setdefault(key, []).extend(rows)
     writers = frozenset(state.writer for state in states if state.is_step)
     if steps:
-        written.append(Points(min(writers), steps, writers))
+        by_key = {key: codec.distinct(rows) for key, rows in steps.items()}
+        written.append(Points(min(writers), by_key, writers))
     return [item for item in written if item.by_key]
 
 
@@ -341,35 +356,64 @@ def _join_run(
             if name not in _JOINED:
                 both.setdefault(name, data)
     both.update(written.segments)
-    summary = written.summary
-    if segments and mine.has_steps:
-        # A crash in the middle of a seal may have left some of these steps in another segment.
-        summary = fold_segments(git, tip, folder, segments, written.segments.values())
-    elif segments:
-        summary = codec.merge_summaries(_old_summary(git, tip, folder, old, segments), summary)
     of = segments | {name.split("/", 1)[1] for name in written.segments}
-    if of:
-        both[layout.METRICS_FILE] = codec.encode_summaries(sorted(of), summary)
+    try:
+        summary = _summary(git, tip, folder, old, segments, mine, written)
+        if of:
+            both[layout.METRICS_FILE] = codec.encode_summaries(sorted(of), summary)
+    except CorruptStoreError:
+        # A segment that nobody can read is summed up by nobody.
+        summary = {}
     for name, data in both.items():
         if old.get(name) != data:
             changed[f"{folder}/{name}"] = data
-    changed.update(_artifact_files(folder, both, old, mine.artifact_data))
+    changed.update(_artifact_files(git, tip, folder, both, old, mine.artifact_data))
     if changed:
         changed.update(mine.shared)
     return changed, summary
 
 
+def _summary(
+    git: Git,
+    tip: str | None,
+    folder: str,
+    old: Mapping[str, bytes],
+    segments: Collection[str],
+    mine: RunFiles,
+    written: Written,
+) -> dict[str, MetricSummary]:
+    """What the points of a run come to, those that the store has and those to write."""
+    if segments and mine.has_steps:
+        # A crash in the middle of a seal may have left some of these steps in another segment.
+        return fold_segments(git, tip, folder, segments, written.segments.values())
+    if segments:
+        known = known_summary(git, tip, folder, old, segments)
+        return codec.merge_summaries(known, written.summary)
+    return written.summary
+
+
 def _artifact_files(
-    folder: str, both: Mapping[str, bytes], old: Mapping[str, bytes], data: Mapping[str, bytes]
+    git: Git,
+    tip: str | None,
+    folder: str,
+    both: Mapping[str, bytes],
+    old: Mapping[str, bytes],
+    data: Mapping[str, bytes],
 ) -> dict[str, bytes | None]:
     """The artifact files to write: those of ours whose entry won."""
     if not data:
         return {}
     entries = codec.decode_stamps(both[layout.ARTIFACTS_FILE])
     before = codec.decode_stamps(old.get(layout.ARTIFACTS_FILE, b""))
-    paths = {path for path, stamp in entries.items() if stamp.v is not None}
-    parents = {path[:i] for path in paths for i, c in enumerate(path) if c == "/"}
+    parents = _parents(entries)
     files: dict[str, bytes | None] = {}
+    # What was `a` lies elsewhere from now on if there is an `a/b`.
+    for path in before.keys() & parents - _parents(before):
+        name = f"{folder}/{layout.ARTIFACTS_DIR}/{names.encode_path(path)}"
+        moved = existing_paths(git, tip, [name]) if tip is not None else {}
+        files[name] = None
+        parent = names.encode_path(path, is_parent=True)
+        files.update({f"{folder}/{layout.ARTIFACTS_DIR}/{parent}": c for c in moved.values()})
     for path, content in data.items():
         if entries.get(path) != before.get(path):
             name = names.encode_path(path, is_parent=path in parents)
@@ -377,43 +421,10 @@ def _artifact_files(
     return files
 
 
-def read_run_files(git: Git, spec: str) -> tuple[dict[str, bytes], set[str]]:
-    """The small files in a run's folder, and the names of its segments."""
-    cat_file = git.cat_file()
-    tree = cat_file.read(spec)
-    if tree is None or tree.type != "tree":
-        return {}, set()
-    entries = parse_tree(tree.data)
-    small = [name for name, entry in entries.items() if not entry.is_tree]
-    found = cat_file.read_many(entries[name].oid for name in small)
-    files = {name: item.data for name, item in zip(small, found, strict=True) if item is not None}
-    metrics = entries.get(layout.METRICS_DIR)
-    listing = cat_file.read(metrics.oid) if metrics is not None else None
-    return files, set(parse_tree(listing.data)) if listing is not None else set()
-
-
-def _old_summary(
-    git: Git, tip: str | None, folder: str, old: Mapping[str, bytes], segments: Collection[str]
-) -> dict[str, MetricSummary]:
-    data = old.get(layout.METRICS_FILE)
-    of, known = codec.decode_summaries(data) if data is not None else ([], {})
-    if sorted(of) == sorted(segments):
-        return known
-    return fold_segments(git, tip, folder, segments)
-
-
-def fold_segments(
-    git: Git, tip: str | None, folder: str, segments: Iterable[str], more: Iterable[bytes] = ()
-) -> dict[str, MetricSummary]:
-    """What the points of a run come to, read from its segments, and from `more` of them."""
-    specs = [f"{tip}:{folder}/{layout.METRICS_DIR}/{name}" for name in sorted(segments)]
-    points: set[Metric] = set()
-    for data in more:
-        points.update(codec.decode_points(data))
-    for item in git.cat_file().read_many(specs):
-        if item is not None:
-            points.update(codec.decode_points(item.data))
-    return codec.summarise(points)
+def _parents(entries: Mapping[str, Stamp]) -> set[str]:
+    """The folders that artifacts lie in."""
+    paths = [path for path, stamp in entries.items() if stamp.v is not None]
+    return {path[:at] for path in paths for at, char in enumerate(path) if char == "/"}
 
 
 def _subject(run_id: str, name: str, summary: Mapping[str, MetricSummary]) -> str:

@@ -133,10 +133,13 @@ class Sealer:
             return
         who = process.identity(self._git_config, os.environ)
         person = Person(who.name, who.email)
-        seal(git, list(runs.values()), person, fsync=self._config.seal_fsync, now=time.time)
+        fsync = self._config.seal_fsync
+        aside = seal(git, list(runs.values()), person, fsync=fsync, now=time.time)
         for run in runs.values():
-            for state in run.states:
+            for state in run.states if run.run_id not in aside else ():
                 journal.remove(state)
+        for error in aside.values():
+            self._warn(f"a run was not committed yet: {short(error)}; next: {error.next}")
         join_small_packs(git, self._config.store_max_packs)
 
     def _seal_going(self) -> None:

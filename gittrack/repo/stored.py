@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gittrack.core import codec
 from gittrack.core.model import LOST, Experiment, Metric, MetricSummary, Run
-from gittrack.core.record import Record, decode_record, to_run
-from gittrack.errors import CorruptStoreError, GittrackError
+from gittrack.core.record import UNREADABLE, Record, decode_record, to_run, why_unreadable
+from gittrack.errors import CorruptStoreError, MissingObjectError
 from gittrack.store import layout
-from gittrack.store.objects import Entry, Reader, get_tree, iter_tree_changes, parse_tree
+from gittrack.store.objects import FSCK, Entry, Reader, get_tree, iter_tree_changes, parse_tree
 from gittrack.store.union import File, join_folders
 
 #: Runs whose files are read at once; bounds memory at 100,000 runs.
 _RUNS_AT_ONCE = 2000
+#: What a run is called that cannot be read.
+DAMAGED_NAME = "(damaged)"
 
 
-#: The small files of an entity by name, and the entries of its segments.
-_Files = tuple[dict[str, bytes], dict[str, Entry]]
+class _Files(NamedTuple):
+    """The small files of an entity by name, the entries of its segments, and what is lost of it."""
+
+    files: dict[str, bytes]
+    segments: dict[str, Entry]
+    lost: tuple[str, ...] = ()
 
 
 class Changes(NamedTuple):
     """What differs between two sets of tips: for every entity its trees, where it has any.
 
-    Several trees of one entity are those of tips that are not joined yet; they differ.
+    Several trees of one entity are those of tips that are not joined yet; they differ. `lost` are
+    folders above entities that cannot be read: nothing is known of what is in them.
     """
 
     runs: dict[str, list[Entry]]
     gone: list[str]
     experiments: dict[str, list[Entry]]
+    lost: tuple[str, ...] = ()
 
 
 def is_leaf(path: str) -> bool:
@@ -50,15 +58,16 @@ def find_changes(reader: Reader, old: Mapping[str, str], new: Mapping[str, str])
         old: ref -> commit that is known; every one of them must be here.
         new: ref -> commit now.
     Raises:
-        CorruptStoreError: a tree is damaged or missing.
+        CorruptStoreError: a tip, or its top, is damaged or missing.
     """
+    lost: list[str] = []
     runs: dict[str, dict[str, Entry]] = {}
     experiments: dict[str, dict[str, Entry]] = {}
     purged: set[str] = set()
     unpurged: set[str] = set()
     for before, after, ref in _pairs(old, new):
         trees = [None if tip is None else get_tree(reader, tip) for tip in (before, after)]
-        for change in iter_tree_changes(reader, trees[0], trees[1], is_leaf):
+        for change in iter_tree_changes(reader, trees[0], trees[1], is_leaf, lost):
             top, _, rest = change.path.partition("/")
             last = rest.rpartition("/")[2]
             if top == layout.TOMBSTONES_DIR:
@@ -89,6 +98,7 @@ def find_changes(reader: Reader, old: Mapping[str, str], new: Mapping[str, str])
         {run_id: entries for run_id, entries in there.items() if entries},
         sorted(gone),
         {name: _distinct(found) for name, found in experiments.items()},
+        tuple(dict.fromkeys(lost)),
     )
 
 
@@ -150,13 +160,20 @@ class Lookup:
                 return None
             tree = self._trees.get(entry.oid)
             if tree is None:
-                data = next(iter(self._reader.read_many((entry.oid,))), None)
-                tree = self._trees[entry.oid] = {} if data is None else parse_tree(data)
+                tree = self._trees[entry.oid] = self._read(entry.oid)
             found = tree.get(part)
             if found is None:
                 return None
             entry = found
         return entry
+
+    def _read(self, oid: str) -> dict[str, Entry]:
+        """The entries of a tree; none of one that cannot be read."""
+        data = next(iter(self._reader.read_many((oid,))), None)
+        try:
+            return {} if data is None else parse_tree(data)
+        except CorruptStoreError:
+            return {}
 
 
 def read_folder(reader: Reader, tips: Mapping[str, str], run_id: str) -> dict[str, File]:
@@ -179,8 +196,8 @@ def read_experiments(reader: Reader, changed: Mapping[str, list[Entry]]) -> Iter
         if not folders:
             continue
         try:
-            files, _ = _gather(reader, layout.experiment_dir(experiment_id), folders)
-            yield decode_experiment(experiment_id, files)
+            found = _gather(reader, layout.experiment_dir(experiment_id), folders)
+            yield decode_experiment(experiment_id, found.files)
         except CorruptStoreError:
             yield Experiment(experiment_id, experiment_id)
 
@@ -216,13 +233,9 @@ def read_runs(
             try:
                 if files is None:
                     files = _gather(reader, layout.run_dir(run_id), folders)
-                yield to_run(run_id, _record(reader, run_id, *files), experiment_name)
-            except GittrackError as error:
-                said = f"{error.message}: {error.why}" if error.why else error.message
-                yield _damaged_run(run_id, said)
-            except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
-                # It is YAML, but not of the types that a run is made of.
-                yield _damaged_run(run_id, f"its facts do not follow the format: {error}")
+                yield to_run(run_id, _record(reader, run_id, files), experiment_name)
+            except UNREADABLE as error:
+                yield with_damage(Run(run_id, "", "", DAMAGED_NAME, LOST, 0), error)
 
 
 def read_record(
@@ -238,11 +251,13 @@ def read_record(
     folders = lookup.entries(path)
     if not folders or (len(tips) > 1 and lookup.is_purged(run_id)):
         return None
-    files, segments = _gather(reader, path, folders)
+    found = _gather(reader, path, folders)
     segments = {
-        name: entry for name, entry in segments.items() if name.rpartition("-")[0] not in without
+        name: entry
+        for name, entry in found.segments.items()
+        if name.rpartition("-")[0] not in without
     }
-    return _record(reader, run_id, files, segments)
+    return _record(reader, run_id, found._replace(segments=segments))
 
 
 def _gather(reader: Reader, path: str, folders: list[Entry]) -> _Files:
@@ -259,12 +274,17 @@ def _gather(reader: Reader, path: str, folders: list[Entry]) -> _Files:
             segments[rest] = file
         elif folder == layout.CONFLICTS_DIR:
             files[name] = b""
-    return files, segments
+    return _Files(files, segments)
 
 
-def _record(
-    reader: Reader, run_id: str, files: Mapping[str, bytes], segments: Mapping[str, Entry]
-) -> Record:
+def _record(reader: Reader, run_id: str, found: _Files) -> Record:
+    files, segments, lost = found
+    if lost:
+        raise MissingObjectError(
+            f"{', '.join(lost[:3])} of run {run_id} cannot be read",
+            why="it is missing from this repository, or damaged",
+            next=FSCK,
+        )
     if layout.RUN_FILE not in files:
         raise CorruptStoreError(
             f"run {run_id} has no {layout.RUN_FILE}",
@@ -281,38 +301,52 @@ def _record(
     return decode_record(files, segments, fold, where=layout.run_dir(run_id))
 
 
-def _damaged_run(run_id: str, why: str) -> Run:
-    return Run(run_id, "", "", "(damaged)", LOST, 0, warnings=(f"damaged in the store: {why}",))
+def with_damage(run: Run, error: BaseException) -> Run:
+    """What is known of a run, with a warning that the store has it damaged."""
+    return run._replace(warnings=(*run.warnings, f"damaged in the store: {why_unreadable(error)}"))
 
 
 def _files_in(reader: Reader, folders: list[Entry]) -> list[_Files]:
     """For each folder its files by name, and the entries of its `metrics/`."""
-    trees: list[dict[str, Entry]] = []
-    for data in reader.read_many(folder.oid for folder in folders):
-        trees.append({} if data is None else _parse_or_empty(data))
-    metrics = [tree.get(layout.METRICS_DIR) for tree in trees]
-    listed = reader.read_many(entry.oid for entry in metrics if entry is not None)
-    segments = [{} if entry is None else _parse_or_empty(next(listed) or b"") for entry in metrics]
-    # A file called conflicts/x is of interest by its name alone, in `conflicts`.
+    lost: list[list[str]] = [[] for _ in folders]
+    trees = _trees(reader, enumerate(folders), "its folder", lost)
+    below = {}
+    for name in (layout.METRICS_DIR, layout.CONFLICTS_DIR):
+        there = ((at, tree[name]) for at, tree in trees.items() if name in tree)
+        below[name] = _trees(reader, there, name, lost)
     wanted = [
-        [(name, entry.oid) for name, entry in tree.items() if not entry.is_tree] for tree in trees
+        (at, name, entry.oid)
+        for at, tree in trees.items()
+        for name, entry in tree.items()
+        if not entry.is_tree
     ]
-    blobs = reader.read_many(oid for files in wanted for _, oid in files)
-    result = []
-    for tree, files, entries in zip(trees, wanted, segments, strict=True):
-        read = {
-            name: data for (name, _), data in zip(files, blobs, strict=False) if data is not None
-        }
-        conflicts = tree.get(layout.CONFLICTS_DIR)
-        if conflicts is not None:
-            for data in reader.read_many((conflicts.oid,)):
-                read.update({f"conflicts/{name}": b"" for name in _parse_or_empty(data or b"")})
-        result.append((read, entries))
-    return result
+    files: list[dict[str, bytes]] = [{} for _ in folders]
+    read = reader.read_many(oid for _, _, oid in wanted)
+    for (at, name, _), data in zip(wanted, read, strict=True):
+        if data is None:
+            lost[at].append(name)
+        else:
+            files[at][name] = data
+    # A file called conflicts/x is of interest by its name alone, in `conflicts`.
+    for at, tree in below[layout.CONFLICTS_DIR].items():
+        files[at].update({f"{layout.CONFLICTS_DIR}/{name}": b"" for name in tree})
+    segments = below[layout.METRICS_DIR]
+    return [_Files(files[at], segments.get(at, {}), tuple(lost[at])) for at in range(len(folders))]
 
 
-def _parse_or_empty(data: bytes) -> dict[str, Entry]:
-    try:
-        return parse_tree(data)
-    except CorruptStoreError:
-        return {}
+def _trees(
+    reader: Reader, folders: Iterable[tuple[int, Entry]], name: str, lost: list[list[str]]
+) -> dict[int, dict[str, Entry]]:
+    """The entries of folders, by number; of one that cannot be read the name is added to `lost`."""
+    wanted = list(folders)
+    found: dict[int, dict[str, Entry]] = {}
+    read = reader.read_many(entry.oid for _, entry in wanted)
+    for (at, _), data in zip(wanted, read, strict=True):
+        try:
+            if data is None:
+                lost[at].append(name)
+            else:
+                found[at] = parse_tree(data)
+        except CorruptStoreError:
+            lost[at].append(name)
+    return found

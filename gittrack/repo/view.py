@@ -21,14 +21,14 @@ from gittrack.core.model import (
     MetricSummary,
     Run,
 )
-from gittrack.core.record import Record, join_records, to_run
+from gittrack.core.record import UNREADABLE, Record, join_records, to_run
 from gittrack.errors import CorruptStoreError
 from gittrack.repo import stored
 from gittrack.repo.alive import is_held, judge
 from gittrack.repo.seal import check_readable
 from gittrack.store import layout
 from gittrack.store.git import Git
-from gittrack.store.objects import CatFileReader, Reader, bulk_reader, tree_of
+from gittrack.store.objects import FSCK, CatFileReader, Reader, bulk_reader, tree_of
 
 if TYPE_CHECKING:
     from gittrack.core.query import Expr, Order
@@ -99,8 +99,10 @@ class View:
         boot: str,
         tips: Tips,
         moved: Callable[[str, str | None], None],
+        warn: Callable[[str], None],
     ) -> None:
         self._git = git
+        self._warn = warn
         self._dirs = journal_dirs
         self._config = config
         self._boot = boot
@@ -112,19 +114,18 @@ class View:
 
     def index(self) -> Index:
         """The index, brought up to the tips as they are now."""
-        index = self._index
-        if index is None:
-            from gittrack.index import Index
+        from gittrack.index import Index
 
-            index = self._index = Index.open(self._index_path())
+        if self._index is None:
+            self._index = Index.open(self._index_path())
         for _ in range(10):
             tips = self.tips()
-            known = index.tips()
-            if known == tips or self._refresh(index, known, tips):
-                return index
-        index.reset()
-        self._refresh(index, {}, self.tips())
-        return index
+            known = self._index.tips()
+            if known == tips or self._refresh(self._index, known, tips):
+                return self._index
+        self._index.reset()
+        self._refresh(self._index, {}, self.tips())
+        return self._index
 
     def ask(self, question: Callable[[Index], _T]) -> _T:
         """What the index answers, once it is up to date."""
@@ -159,11 +160,23 @@ class View:
             index.reset()
             known, reader = {}, bulk_reader(self._git)
             changes = stored.find_changes(reader, known, tips)
+        if changes.lost and index.path is not None:
+            self._forget(changes.lost)
+            return False
         experiments = list(stored.read_experiments(reader, changes.experiments))
         named = {item.id: item.name for item, _, _ in index.experiments()}
         named.update((item.id, item.name) for item in experiments)
         runs = stored.read_runs(reader, changes.runs, lambda id: named.get(id, id))
         return index.apply(known, tips, runs, changes.gone, experiments)
+
+    def _forget(self, lost: Sequence[str]) -> None:
+        """Go on with an index in memory: what is lost now must be found when it is back."""
+        from gittrack.index import Index
+
+        for folder in lost:
+            self._warn(f"{folder} of the store cannot be read and is not shown; next: {FSCK}")
+        self.close()
+        self._index = Index.open(None)
 
     def _index_path(self) -> str:
         if self._config.index_dir:
@@ -231,24 +244,30 @@ class View:
 
     def live_run(self, live: Live, tips: Mapping[str, str] | None = None) -> Run:
         """The run that journals, and for a resumed one the store, describe."""
-        record = live.record()
-        if live.is_in_store:
-            tips = self.tips() if tips is None else tips
-            reader = CatFileReader(self._git)
-            before = stored.read_record(reader, tips, live.run_id, without=live.writers)
-            if before is not None:
-                record = join_records(before, record)
         known = {
             str(state.header["experiment"][0]): str(state.header["experiment"][1])
             for state in live.states
             if isinstance(state.header.get("experiment"), list)
         }
-        return to_run(
-            live.run_id,
-            record,
-            lambda id: known.get(id) or self.experiment_name(id),
-            live_status=live.status,
-        )
+
+        def run_of(record: Record) -> Run:
+            return to_run(
+                live.run_id,
+                record,
+                lambda id: known.get(id) or self.experiment_name(id),
+                live_status=live.status,
+            )
+
+        record = live.record()
+        if not live.is_in_store:
+            return run_of(record)
+        tips = self.tips() if tips is None else tips
+        reader = CatFileReader(self._git)
+        try:
+            before = stored.read_record(reader, tips, live.run_id, without=live.writers)
+            return run_of(record if before is None else join_records(before, record))
+        except UNREADABLE as error:
+            return stored.with_damage(run_of(record), error)
 
     def experiment_name(self, experiment_id: str) -> str:
         """The name that an experiment has now."""

@@ -67,7 +67,7 @@ def inspect(git: Git, theirs: str, ours: str | None) -> None:
                 if old.get(name) == entry:
                     continue
                 path = f"{folder.path}/{name}" if folder.path else name
-                _check_place(path, entry)
+                check_place(path, entry)
                 if entry.is_tree:
                     same = old.get(name)
                     known = same.oid if same is not None and same.is_tree else None
@@ -103,8 +103,7 @@ def _read(
     reader: Reader, level: Sequence[_Folder]
 ) -> Iterable[tuple[_Folder, dict[str, Entry], dict[str, Entry]]]:
     old_ids = [folder.old for folder in level if folder.old is not None]
-    old_data = reader.read_many(old_ids)
-    old = iter([{} if data is None else parse_tree(data) for data in old_data])
+    old = iter([_known(data) for data in reader.read_many(old_ids)])
     found = list(reader.read_many(folder.new for folder in level))
     for folder, data in zip(level, found, strict=True):
         assert data is not None  # its size was asked for
@@ -115,8 +114,20 @@ def _read(
             raise UnsafeStoreError(f"{error.message}, in {where}", why=error.why) from None
 
 
-def _check_place(path: str, entry: Entry) -> None:
-    """Folders of the store's own hold folders, down to runs and the like; the rest is free."""
+def _known(data: bytes | None) -> dict[str, Entry]:
+    """What a folder here holds; of one that is damaged nothing, so all of theirs is looked at."""
+    try:
+        return {} if data is None else parse_tree(data)
+    except CorruptStoreError:
+        return {}
+
+
+def check_place(path: str, entry: Entry) -> None:
+    """Folders of the store's own hold folders, down to runs and the like; the rest is free.
+
+    Raises:
+        UnsafeStoreError: an entry is a file where a folder belongs, or the other way round.
+    """
     top, _, rest = path.partition("/")
     is_above = not entity_of(path) and (not rest or top in ("runs", "experiments"))
     if top in _TOPS and is_above and not entry.is_tree:

@@ -1,23 +1,21 @@
 """Read the objects of a store: blobs, trees, and what differs between two trees.
 
 Two readers satisfy `Reader`. `CatFileReader` speaks to the git program: no import, any
-repository format, 30-50 microseconds an object. `PygitReader` reads in process: 2-3
+repository format, 30-50 microseconds an object. `PygitReader` reads packs in process: 2-3
 microseconds an object, but `import pygit2` costs 100 ms and libgit2 refuses SHA-256 and
-reftable repositories. `bulk_reader` chooses.
+reftable repositories. `bulk_reader` chooses. What is damaged on disk is to both as if it were not
+here; `gittrack fsck` tells the difference.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from gittrack.core.names import is_safe_entry
 from gittrack.errors import CorruptStoreError, MissingObjectError, UnsafeStoreError
-
-if TYPE_CHECKING:
-    import pygit2
-
-    from gittrack.store.git import Git
+from gittrack.store.git import Git, Object
 
 _TREE_MODE = "40000"
 #: What a store may hold; symlinks and gitlinks in one are nobody's doing but an attacker's.
@@ -60,6 +58,10 @@ class Reader(Protocol):
         """The bytes of each object in order, None for one that is not here."""
         ...
 
+    def read_objects(self, oids: Iterable[str]) -> Iterator[Object | None]:
+        """The same with their types."""
+        ...
+
 
 class CatFileReader:
     """Objects through the git program."""
@@ -69,24 +71,60 @@ class CatFileReader:
 
     def read_many(self, oids: Iterable[str]) -> Iterator[bytes | None]:
         """See Reader."""
-        for found in self._git.cat_file().read_many(oids):
+        for found in self.read_objects(oids):
             yield None if found is None else found.data
+
+    def read_objects(self, oids: Iterable[str]) -> Iterator[Object | None]:
+        """See Reader."""
+        return self._git.cat_file().read_many(oids)
 
 
 class PygitReader:
-    """Objects through libgit2, in this process."""
+    """Objects through libgit2, in this process; those that lie in no pack of ours through git.
 
-    def __init__(self, repository: pygit2.Repository) -> None:
-        self._repository = repository
+    libgit2 1.9 reads a loose object that was cut short without ever coming to its end, and a power
+    failure leaves such.
+    """
+
+    def __init__(self, git: Git) -> None:
+        """Open the packs.
+
+        Raises:
+            pygit2.GitError, OSError, ValueError: libgit2 does not accept this repository.
+        """
+        import pygit2
+
+        pygit2.Repository(git.git_dir)
+        self._odb = pygit2.Odb()
+        packs = pygit2.OdbBackendPack(os.path.join(git.common_dir, "objects"))
+        self._odb.add_backend(packs, 1)
+        self._types = {
+            pygit2.enums.ObjectType.COMMIT: "commit",
+            pygit2.enums.ObjectType.TREE: "tree",
+            pygit2.enums.ObjectType.BLOB: "blob",
+            pygit2.enums.ObjectType.TAG: "tag",
+        }
+        self._not_here = pygit2.GitError
+        self._others = CatFileReader(git)
 
     def read_many(self, oids: Iterable[str]) -> Iterator[bytes | None]:
         """See Reader."""
-        read = self._repository.read
+        read = self._odb.read
         for oid in oids:
             try:
                 yield read(oid)[1]
-            except KeyError:
-                yield None
+            except self._not_here:
+                yield from self._others.read_many((oid,))
+
+    def read_objects(self, oids: Iterable[str]) -> Iterator[Object | None]:
+        """See Reader."""
+        read = self._odb.read
+        for oid in oids:
+            try:
+                kind, data = read(oid)
+                yield Object(oid, self._types[kind], data)
+            except self._not_here:
+                yield from self._others.read_objects((oid,))
 
 
 def bulk_reader(git: Git) -> Reader:
@@ -96,7 +134,7 @@ def bulk_reader(git: Git) -> Reader:
     except ImportError:
         return CatFileReader(git)
     try:
-        return PygitReader(pygit2.Repository(git.git_dir))
+        return PygitReader(git)
     except (pygit2.GitError, OSError, ValueError):
         # SHA-256, reftable, an owner that libgit2 does not trust: git itself can still read.
         return CatFileReader(git)
@@ -187,7 +225,11 @@ def _unsafe_tree(entries: list[tuple[str, str, str]]) -> UnsafeStoreError:
 
 
 def iter_tree_changes(
-    reader: Reader, old: str | None, new: str | None, is_leaf: Callable[[str], bool]
+    reader: Reader,
+    old: str | None,
+    new: str | None,
+    is_leaf: Callable[[str], bool],
+    lost: list[str] | None = None,
 ) -> Iterator[Change]:
     """What differs between two trees, without looking into subtrees that are equal.
 
@@ -195,8 +237,9 @@ def iter_tree_changes(
         old: id of a tree, or None for the empty one.
         new: likewise.
         is_leaf: whether the folder of that path is reported whole instead of entered.
+        lost: gets the paths of folders that cannot be read; nothing is said of what is in them.
     Raises:
-        CorruptStoreError: a tree is damaged or not here.
+        CorruptStoreError: a tree is damaged or not here, and it is the top or `lost` is None.
     """
     level: list[tuple[str, str | None, str | None]] = [("", old, new)]
     while level:
@@ -204,8 +247,14 @@ def iter_tree_changes(
         found = iter(list(reader.read_many(wanted)))
         below: list[tuple[str, str | None, str | None]] = []
         for path, a, b in level:
-            left = _next_tree(found, path) if a is not None else {}
-            right = _next_tree(found, path) if b is not None else {}
+            sides = [next(found) if oid is not None else b"" for oid in (a, b)]
+            try:
+                left, right = (_entries(data, path) for data in sides)
+            except CorruptStoreError:
+                if lost is None or not path:
+                    raise
+                lost.append(path)
+                continue
             for name in left.keys() | right.keys():
                 x, y = left.get(name), right.get(name)
                 if x == y:
@@ -222,10 +271,9 @@ def iter_tree_changes(
         level = below
 
 
-def _next_tree(found: Iterator[bytes | None], path: str) -> dict[str, Entry]:
-    data = next(found)
+def _entries(data: bytes | None, path: str) -> dict[str, Entry]:
     if data is None:
-        raise CorruptStoreError(
+        raise MissingObjectError(
             f"the store's folder {path or '/'} is missing",
             why="its tree object is not in this repository",
             next=FSCK,

@@ -47,7 +47,7 @@ class Trees:
         self._git = git
         self._folder = tempfile.TemporaryDirectory(prefix="gittrack-")
         self._scratch = Scratch(git, self._folder.name)
-        self._known: dict[tuple[str | None, str | None, str | None], str] = {}
+        self._known: dict[tuple[object, ...], str] = {}
         self._commit_trees: dict[str, str | None] = {}
         self._file_ids: dict[tuple[str, str], str | None] = {}
 
@@ -71,7 +71,7 @@ class Trees:
         clean = not (source.withheld or source.submodules_dirty)
         if clean and self.is_commits(source.commit, source.tree):
             return str(source.tree)
-        key = (source.base, source.overlay, source.rebuilds or source.tree)
+        key = _made_of(source)
         if key not in self._known:
             self._known[key] = _rebuilt_tree(self._git, self._scratch, source, overlay)
         return self._known[key]
@@ -214,6 +214,13 @@ def _check_target(git: Git, into: str) -> None:
                 why="a checkout never writes there",
                 next="choose a folder outside, such as ../checkout",
             )
+
+
+def _made_of(source: Source) -> tuple[object, ...]:
+    """All that decides which tree comes out; the tree that was recorded is not among it."""
+    changed = (source.modes, source.symlinks, source.gitlinks)
+    lines = (tuple(sorted(item.items())) for item in changed)
+    return source.base, source.overlay, source.files, source.deleted, *lines
 
 
 def _rebuilt_tree(git: Git, scratch: Scratch, source: Source, overlay: Mapping[str, bytes]) -> str:

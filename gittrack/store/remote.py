@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gittrack.errors import GitError, RemoteError
 from gittrack.store import layout
 from gittrack.store.git import Git
+from gittrack.store.objects import FSCK
 from gittrack.store.write import list_refs, pause
 
 #: No hooks of the user's, no tidying up behind our back.
@@ -29,6 +30,11 @@ _MAX_TRIES = 20
 #: git's words for a push that lost a race: somebody else moved the ref.
 _LOST = ("non-fast-forward", "fetch first", "stale info", "cannot lock ref", "failed to update ref",
          "reference already exists", "failed to lock", "incorrect old value")  # fmt: skip
+#: git's words for an object here that it cannot read.
+_DAMAGED = re.compile(
+    r"(?!remote:).*(is corrupt|corrupt loose|inflate:|does not match index|unable to read|"
+    r"[Cc]ould not read|bad object|bad tree|missing (blob|tree))"
+)
 
 
 #: A refspec of ours, see `Link.refspec`.
@@ -301,7 +307,7 @@ def push(
             overtaken.add(ref)
         elif flag == "!":
             refused[ref] = said
-    if code and not overtaken and not refused:
+    if code and not overtaken and (not refused or _is_damaged_here(err)):
         raise _failed(f"the runs could not be pushed to {link.remote}", link.remote, err)
     for ref, commit in commits.items():
         if ref not in overtaken and ref not in refused:
@@ -358,4 +364,10 @@ def _talk(git: Git, args: Sequence[str], patience: Patience) -> tuple[int, str, 
 
 def _failed(what: str, remote: str, err: str) -> GitError:
     lines = [line for line in err.splitlines() if line.strip() and not line.startswith("hint:")]
-    return RemoteError(what, why=" ".join(lines[:2])[:500], next=f"git ls-remote {remote}")
+    next_ = FSCK if _is_damaged_here(err) else f"git ls-remote {remote}"
+    return RemoteError(what, why=" ".join(lines[:2])[:500], next=next_)
+
+
+def _is_damaged_here(err: str) -> bool:
+    """Whether git says that it cannot read an object of this repository."""
+    return any(_DAMAGED.match(line) for line in err.splitlines())

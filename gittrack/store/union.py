@@ -25,10 +25,13 @@ _UNREAD_KINDS = (FileClass.UNION, FileClass.FOLLOWS)
 def join_trees(reader: Reader, ours: str, theirs: str) -> dict[str, Put]:
     """What has to change in our tree to make it the join of both; empty if it is that already.
 
+    What is lost here of a run that both have stops nobody: a file that cannot be read gives way to
+    the other side's, and so does a folder.
+
     Args:
         ours, theirs: ids of the trees of two store commits.
     Raises:
-        CorruptStoreError: a tree is damaged or missing, or a file that must be read is.
+        CorruptStoreError: a tree above runs is damaged or missing.
     """
     ours_purged, theirs_purged = _purged(reader, ours), _purged(reader, theirs)
     purged = ours_purged | theirs_purged
@@ -50,8 +53,11 @@ def join_trees(reader: Reader, ours: str, theirs: str) -> dict[str, Put]:
     for path in _standing(reader, ours, theirs_purged - ours_purged):
         changes[path] = Put()
     for path, x, y in both:
-        left, right = list_files(reader, path, x), list_files(reader, path, y)
-        changes.update(_join(reader, path, left, right))
+        left, right = _listed(reader, path, x), _listed(reader, path, y)
+        if left is not None and right is not None:
+            changes.update(_join(reader, path, left, right))
+        elif right is not None:
+            changes[path] = Put(entry=y)
     changes.update(_join(reader, "", *_sides(loose)))
     return changes
 
@@ -69,8 +75,15 @@ def join_folders(reader: Reader, path: str, folders: Sequence[Entry]) -> dict[st
     joined: dict[str, File] = dict(list_files(reader, path, folders[0]))
     # What the join has read comes as bytes, so that nobody reads it twice.
     for folder in folders[1:]:
-        more = list_files(reader, path, folder)
-        both = join_entity(_contents(reader, joined), _contents(reader, more))
+        sides = [_contents(reader, joined), _contents(reader, list_files(reader, path, folder))]
+        for _, lost in sides:
+            if lost:
+                raise MissingObjectError(
+                    f"{lost[0]} of {path} cannot be read",
+                    why="it is missing from this repository, or damaged",
+                    next=FSCK,
+                )
+        both = join_entity(sides[0][0], sides[1][0])
         joined = {name: _taken(data) for name, data in both.items()}
     return joined
 
@@ -103,42 +116,69 @@ def _join(
     right: Mapping[str, Entry],
 ) -> dict[str, Put]:
     """The files of one folder that change, joined by their classes."""
-    joined = join_entity(_contents(reader, left), _contents(reader, right))
+    mine, lost = _contents(reader, left)
+    theirs, theirs_lost = _contents(reader, right)
+    _give_way(mine, lost, theirs)
+    _give_way(theirs, theirs_lost, mine)
+    joined = join_entity(mine, theirs)
     prefix = f"{folder}/" if folder else ""
     changes: dict[str, Put] = {}
     for name, data in joined.items():
-        mine, taken = left.get(name), _taken(data)
+        known, taken = left.get(name), _taken(data)
         if isinstance(taken, Entry):
-            if mine is None or mine.oid != taken.oid:
+            if known is None or known.oid != taken.oid:
                 changes[prefix + name] = Put(entry=taken)
-        elif mine is None or mine.oid != codec.blob_id(data, codec.object_format(mine.oid)):
+        elif known is None or known.oid != codec.blob_id(data, codec.object_format(known.oid)):
             changes[prefix + name] = Put(data=data)
     for name in left.keys() - joined.keys():
         changes[prefix + name] = Put()
     return changes
 
 
-def _contents(reader: Reader, files: Mapping[str, File]) -> dict[str, bytes]:
-    """The content of files by name; of those that are named by their content, a stand-in."""
+def _give_way(mine: dict[str, bytes], lost: Sequence[str], theirs: Mapping[str, bytes]) -> None:
+    """Put the other side's files in the place of those that cannot be read."""
+    for name in lost:
+        if name in theirs:
+            mine[name] = theirs[name]
+            if name == layout.ARTIFACTS_FILE:
+                # Nothing says any more which entries these belonged to.
+                for other in [n for n in mine if n.startswith(f"{layout.ARTIFACTS_DIR}/")]:
+                    del mine[other]
+
+
+def _listed(reader: Reader, path: str, folder: Entry) -> dict[str, Entry] | None:
+    """The files of a run, or None if they cannot be listed."""
+    try:
+        return list_files(reader, path, folder)
+    except CorruptStoreError:
+        return None
+
+
+def _contents(reader: Reader, files: Mapping[str, File]) -> tuple[dict[str, bytes], list[str]]:
+    """The content of files by name, and the names of those that cannot be read.
+
+    A stand-in takes the place of these, and of those that are named by their content.
+    """
     contents: dict[str, bytes] = {}
+    lost: list[str] = []
     wanted: list[tuple[str, Entry]] = []
     for name, file in files.items():
         if isinstance(file, bytes):
             contents[name] = file
         elif file_class(name) in _UNREAD_KINDS:
-            contents[name] = _UNREAD + f"{file.mode} {file.oid}".encode()
+            contents[name] = _stand_in(file)
         else:
             wanted.append((name, file))
     found = reader.read_many(entry.oid for _, entry in wanted)
     for (name, entry), data in zip(wanted, found, strict=True):
         if data is None:
-            raise MissingObjectError(
-                f"the store's file {name} is missing",
-                why=f"object {entry.oid} is not in this repository",
-                next=FSCK,
-            )
-        contents[name] = data
-    return contents
+            lost.append(name)
+        contents[name] = _stand_in(entry) if data is None else data
+    return contents, lost
+
+
+def _stand_in(entry: Entry) -> bytes:
+    return _UNREAD + f"{entry.mode} {entry.oid}".encode()
 
 
 def list_files(reader: Reader, folder: str, top: Entry) -> dict[str, Entry]:

@@ -337,7 +337,24 @@ def _jitter() -> float:
 def read_ref(git: Git, ref: str) -> str | None:
     """The commit that a ref points to, or None if there is no such ref."""
     found = git.cat_file().read(ref)
-    return None if found is None else found.oid
+    if found is not None:
+        return found.oid
+    # A ref whose commit is lost is not one that does not exist: nobody may start a store over it.
+    return list_refs(git, ref).get(ref) if _may_exist(git, ref) else None
+
+
+def _may_exist(git: Git, ref: str) -> bool:
+    """Whether there is a ref of that name, by git's files; asking git would take 3 ms."""
+    common = git.common_dir
+    if os.path.exists(os.path.join(common, "reftable")):
+        return True
+    if os.path.exists(os.path.join(common, *ref.split("/"))):
+        return True
+    try:
+        with open(os.path.join(common, "packed-refs"), "rb") as file:
+            return b" %b\n" % ref.encode() in file.read()
+    except FileNotFoundError:
+        return False
 
 
 def list_refs(git: Git, prefix: str) -> dict[str, str]:

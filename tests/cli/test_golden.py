@@ -79,6 +79,7 @@ COMMANDS: dict[str, list[list[str]]] = {
         ["restore", "run-0", "--dry-run"],
     ],
     "status": [["status"], ["status", "--format", "json"], ["status", "--porcelain"]],
+    "fsck": [["fsck"], ["fsck", "--format", "json"], ["fsck", "--porcelain"]],
     "config": [["config", "--format", form] for form in LIST_FORMATS],
     "hooks": [
         ["hooks"],

@@ -17,6 +17,7 @@ from gittrack.cli.output.diff import (
     render_diff_markdown,
     render_diff_table,
 )
+from gittrack.cli.output.fsck import render_report, report_record
 from gittrack.cli.output.log import render_log, render_oneline
 from gittrack.cli.output.records import render_json, render_jsonl, to_full_record, to_record
 from gittrack.cli.output.show import render_show
@@ -24,6 +25,7 @@ from gittrack.cli.output.status import render_status, status_record
 from gittrack.cli.output.tables import render_markdown, render_separated, render_table
 from gittrack.core.diff import diff_runs, diff_sources
 from gittrack.core.model import Artifact, MetricSummary, Run, Source
+from gittrack.repo.fsck import Finding, FsckReport
 from gittrack.repo.status import Status
 
 START = 1_795_447_812_123
@@ -115,6 +117,25 @@ DIRTY = Source(
 )
 
 
+_FOLDER = "runs/2026-11/23/15/20261123-153012-7f3a9c1d2b4e"
+CHECKED = FsckReport(
+    (
+        Finding(
+            "20261123-153012-7f3a9c1d2b4e", f"{_FOLDER}/params.yaml",
+            "is missing from this repository", "damaged", "", "git fetch --refetch origin",
+        ),
+        Finding(
+            "20261123-153012-7f3a9c1d2b4e", f"{_FOLDER}/notes.yaml",
+            "'tags.\x1b[31m' was written by \u202eada in the future, at 2027-01-01T00:00:00Z", "odd",
+            "refs/gittrack/remote/origin/store/main",
+        ),
+        Finding("", "env/3f/3f0c.yaml", "is not named by its content", "broken"),
+    ),
+    {"refs/gittrack/store/main": COMMIT, "refs/gittrack/remote/origin/store/main": COMMIT},
+    9876, 8113, 1204,
+)  # fmt: skip
+
+
 def joined(lines: object) -> str:
     return "".join(f"{line}\n" for line in lines)  # type: ignore[attr-defined]
 
@@ -132,6 +153,7 @@ def test_human_forms(golden: Golden, width: int) -> None:
         "diff": render_diff(diff, GOOD, BAD, PLAIN, width),
         "diff-table": render_diff_table(diff, width),
         "status": render_status(status, PLAIN, width),
+        "fsck": render_report(CHECKED, PLAIN, width),
     }
     for name, lines in forms.items():
         text = joined(lines)
@@ -158,6 +180,7 @@ def test_machine_forms(golden: Golden) -> None:
     golden("diff.json", render_json(diff_record(diff, GOOD, BAD)))
     golden("diff.md", joined(render_diff_markdown(diff, GOOD, BAD)))
     golden("status.json", render_json(status_record(status)))
+    golden("fsck.json", render_json(report_record(CHECKED)))
 
 
 def test_equal_runs(golden: Golden) -> None:

@@ -26,12 +26,15 @@ FOLDER = layout.run_dir(RUN)
 class Forger:
     """Makes objects that no honest git command makes."""
 
-    def __init__(self, repo: GitRepo) -> None:
+    def __init__(self, repo: GitRepo, good: str | None = None) -> None:
         self.repo = repo
         self.git = Git(find_paths(repo.path, {}))
+        self.good = good or self._make_good()
+
+    def _make_good(self) -> str:
         run = {f"{FOLDER}/run.yaml": codec.encode_mapping({"id": RUN})}
         files = Tree({**first_files(), **run}, "store\n")
-        self.good = commit(self.git, layout.STORE_REF, None, files, ADA, 1, fsync=False)
+        return commit(self.git, layout.STORE_REF, None, files, ADA, 1, fsync=False)
 
     def blob(self, data: bytes) -> str:
         return self.git.run("hash-object", "-w", "--stdin", input=data).decode().strip()

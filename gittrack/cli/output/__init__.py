@@ -147,6 +147,11 @@ class Output:
         """Say something beside the data, on standard error."""
         print(text, file=self._stderr)
 
+    def progress(self, text: str) -> None:
+        """Say how far something is, where a person looks on; "" takes that away again."""
+        if self._stderr.isatty() and self._environ.get("TERM") != "dumb":
+            print(f"\r{text[: self.width - 1]}\x1b[K", end="", file=self._stderr, flush=True)
+
     def error(self, error: GittrackError) -> None:
         """Print the three lines of an error."""
         from gittrack.cli.output.text import safe_lines
