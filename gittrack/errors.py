@@ -89,6 +89,10 @@ class MissingObjectError(CorruptStoreError):
     """An object that the store needs is not in this repository."""
 
 
+class ArtifactError(GittrackError):
+    """The bytes of an artifact are not here, or damaged, or cannot be put where they shall go."""
+
+
 class JournalError(GittrackError):
     """A running run cannot be written to local disk."""
 

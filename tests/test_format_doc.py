@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gittrack.core import codec, join, names, yamltext
+from gittrack.core import codec, join, kept, names, yamltext
 from gittrack.core.model import DEFAULT_EXPERIMENT
 from gittrack.repo.seal import first_files
 from gittrack.store import layout
@@ -23,6 +23,17 @@ def rows(head: str) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
 
 
+def pointers() -> dict[str, bytes]:
+    """The pointers of the artifacts in the example, by their files."""
+    example = next(text for _, title, text in EXAMPLES if title == layout.ARTIFACTS_FILE)
+    found = {}
+    for key, stamp in codec.decode_stamps(example.encode()).items():
+        artifact = kept.decode_entry(key, stamp.v)
+        name = kept.file_name(key, is_parent=False, is_pointer=kept.is_pointer(stamp.v))
+        found[f"{layout.ARTIFACTS_DIR}/{name}"] = kept.encode_pointer(key, artifact)
+    return found
+
+
 def test_the_number() -> None:
     assert f"Format number: `{codec.FORMAT}`." in TEXT
 
@@ -34,6 +45,8 @@ def test_examples_are_canonical_bytes(language: str, title: str, text: str) -> N
         points = list(codec.decode_points(data))
         again = codec.encode_points((p.key, p.step, p.timestamp, repr(p.value)) for p in points)
         assert title == f"metrics/{codec.segment_name('6ec632eb', data)}"
+    elif title.endswith(".dvc"):
+        again = pointers()[title]
     elif join.file_class(title) is join.FileClass.STAMPED:
         again = codec.encode_stamps(codec.decode_stamps(data))
     elif title == "metrics.yaml":

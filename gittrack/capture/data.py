@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from hashlib import md5
 from typing import Any
+
+from gittrack.core import kept
 
 _CHUNK = 1 << 20
 
@@ -29,16 +30,11 @@ def describe(path: str) -> dict[str, Any]:
                 digest, size = _digest(full)
                 total += size
                 name = os.path.relpath(full, path).replace(os.sep, "/")
-                listing.append((name.split("/"), {"md5": digest, "relpath": name}))
-        text = json.dumps([entry for _, entry in sorted(listing, key=_parts)], sort_keys=True)
-        digest = md5(text.encode(), usedforsecurity=False).hexdigest()
+                listing.append(kept.Listed(name, digest))
+        digest = md5(kept.encode_listing(listing), usedforsecurity=False).hexdigest()
         return {"digest": f"md5:{digest}.dir", "files": len(listing), "size": total}
     digest, size = _digest(path)
     return {"digest": f"md5:{digest}", "size": size}
-
-
-def _parts(item: tuple[list[str], dict[str, str]]) -> tuple[str, ...]:
-    return tuple(item[0])
 
 
 def _digest(path: str) -> tuple[str, int]:

@@ -142,7 +142,7 @@ SETTINGS = (
         "artifacts.max_file_bytes",
         "bytes",
         100_000,
-        "The largest artifact that is stored in git; a larger one is noted and left out.",
+        "The largest artifact that is stored in git; a larger one goes to the object store.",
         "plots or reports are slightly larger, and the repository may grow by them",
     ),
     Setting(

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
-from gittrack.core import codec, names
+from gittrack.core import codec, kept
 from gittrack.core.model import Stamp
 from gittrack.errors import CorruptStoreError
 
@@ -291,14 +291,19 @@ def _join_following(
         for side in (a, b)
         if _ARTIFACTS_FILE in side and _is_sound(_ARTIFACTS_FILE, side[_ARTIFACTS_FILE])
     ]
-    present = {path for path, stamp in entries.items() if stamp.v is not None}
-    parents = _folders(present)
-    for path in present:
+    present = {key: stamp.v for key, stamp in entries.items() if stamp.v is not None}
+    parents = kept.parents_of(present)
+    for key, entry in present.items():
+        is_pointer = kept.is_pointer(entry)
         for side, known in sides:
-            data = _artifact(side, path) if _same(known.get(path), entries[path]) else None
+            data = None
+            if _same(known.get(key), entries[key]):
+                data = _artifact(side, key, is_pointer=is_pointer)
             if data is not None:
-                name = names.encode_path(path, is_parent=path in parents)
-                joined[_ARTIFACTS + name] = max(data, joined.get(_ARTIFACTS + name, b""))
+                name = _ARTIFACTS + kept.file_name(
+                    key, is_parent=key in parents, is_pointer=is_pointer
+                )
+                joined[name] = max(data, joined.get(name, b""))
 
 
 def _keep_unlisted(
@@ -312,17 +317,14 @@ def _keep_unlisted(
                     joined[name] = max(side[name], joined.get(name, b""))
 
 
-def _artifact(side: Mapping[str, bytes], path: str) -> bytes | None:
+def _artifact(side: Mapping[str, bytes], key: str, *, is_pointer: bool) -> bytes | None:
     """The file of an artifact; a side that knew no `a/b` holds `a` without the suffix."""
     for is_parent in (False, True):
-        data = side.get(_ARTIFACTS + names.encode_path(path, is_parent=is_parent))
+        name = kept.file_name(key, is_parent=is_parent, is_pointer=is_pointer)
+        data = side.get(_ARTIFACTS + name)
         if data is not None:
             return data
     return None
-
-
-def _folders(paths: Iterable[str]) -> set[str]:
-    return {path[:at] for path in paths for at, char in enumerate(path) if char == "/"}
 
 
 def _make_room(joined: dict[str, bytes]) -> None:
@@ -331,7 +333,7 @@ def _make_room(joined: dict[str, bytes]) -> None:
     Artifacts move aside by themselves, unless their list is damaged; and of files that are named by
     their content none is a folder's.
     """
-    for name in _folders(joined) & joined.keys():
+    for name in kept.parents_of(joined) & joined.keys():
         data = joined.pop(name)
         if file_class(name) not in (FileClass.UNION, FileClass.FOLLOWS):
             joined[_conflict_name(name, data)] = data

@@ -13,7 +13,7 @@ from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from gittrack.core import codec, join, names, schema
+from gittrack.core import codec, join, kept, names, schema
 from gittrack.core.join import FileClass
 from gittrack.core.model import MetricSummary, Source, Stamp
 from gittrack.core.record import (
@@ -230,28 +230,34 @@ class RunLaws:
         if {"artifacts.yaml"} & {*self._files, *self._lost} - {*self._values}:
             return  # what cannot be read may have an entry for each
         entries = {path: stamp.v for path, stamp in stamps.items() if stamp.v is not None}
-        parents = {path[:at] for path in entries for at, char in enumerate(path) if char == "/"}
+        parents = kept.parents_of(entries)
         there = self._in("artifacts")
-        for path, entry in entries.items():
-            name = f"artifacts/{names.encode_path(path, is_parent=path in parents)}"
-            yield from self._artifact(path, entry, name, there.pop(name, None))
+        for key, entry in entries.items():
+            is_pointer = kept.is_pointer(entry)
+            name = kept.file_name(key, is_parent=key in parents, is_pointer=is_pointer)
+            name = f"artifacts/{name}"
+            yield from self._artifact(key, entry, name, there.pop(name, None))
         for name in there:
             yield Fault(name, "has no entry in artifacts.yaml", BROKEN)
 
-    def _artifact(self, path: str, entry: Any, name: str, file: File | None) -> Iterator[Fault]:
+    def _artifact(self, key: str, entry: Any, name: str, file: File | None) -> Iterator[Fault]:
         try:
-            names.check_artifact_path(path)
+            kept.check_entry(key)
         except InvalidNameError as error:
             yield Fault("artifacts.yaml", error.message, BROKEN)
         facts = entry if isinstance(entry, dict) else {"blob": entry}
         wrong = schema.mistyped(facts, schema.ARTIFACT)
-        faults = [Fault("artifacts.yaml", f"{shown(path)}: {what}", BROKEN) for what in wrong]
+        faults = [Fault("artifacts.yaml", f"{shown(key)}: {what}", BROKEN) for what in wrong]
         yield from faults
-        if faults or "blob" not in facts:
+        if faults or not {"blob", "md5"} & facts.keys():
             return
         if file is None:
             if not self._is_lost("artifacts"):
                 yield Fault(name, "has an entry in artifacts.yaml and is missing", DAMAGED)
+        elif kept.is_pointer(facts):
+            pointer = kept.encode_pointer(key, kept.decode_entry(key, facts))
+            if file.oid != codec.blob_id(pointer, codec.object_format(file.oid)):
+                yield Fault(name, "is not the pointer that artifacts.yaml asks for", BROKEN)
         elif file.oid != facts["blob"]:
             what = f"is blob {file.oid}, but {facts['blob']} in artifacts.yaml"
             yield Fault(name, what, DAMAGED)

@@ -69,13 +69,18 @@ class MetricSummary(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """A file that a run made: a git blob, or (md5) an object in DVC's cache format."""
+    """A file that a run made: a git blob, or (md5) an object in DVC's cache format.
+
+    `files` is the number of files in a folder that is kept as one; `path` is that folder then, ""
+    for the folder of all artifacts. A folder may have several such layers.
+    """
 
     path: str
     size_bytes: int
     mode: str = "644"
     blob: str | None = None
     md5: str | None = None
+    files: int | None = None
 
 
 class Source(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from gittrack.core import codec
+from gittrack.core import codec, kept
 from gittrack.core.model import (
     END_STATUSES,
     LOST,
@@ -296,18 +296,11 @@ def _stamps(files: Mapping[str, bytes], name: str) -> dict[str, Stamp]:
 
 
 def _artifacts(stamps: Mapping[str, Stamp]) -> dict[str, Artifact]:
-    artifacts = {}
-    for path, stamp in stamps.items():
-        if isinstance(stamp.v, dict):
-            size, mode = stamp.v.get("size", 0), stamp.v.get("mode", "644")
-            artifacts[path] = Artifact(
-                path,
-                size if isinstance(size, int) and 0 <= size < 2**63 else 0,
-                mode if mode in ("644", "755") else "644",
-                _oid(stamp.v.get("blob")),
-                _text(stamp.v.get("md5")) or None,
-            )
-    return artifacts
+    return {
+        key: kept.decode_entry(key, stamp.v)
+        for key, stamp in stamps.items()
+        if isinstance(stamp.v, dict)
+    }
 
 
 def _note(notes: Mapping[str, Stamp], key: str) -> Any:

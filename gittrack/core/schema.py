@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gittrack.core import codec, names
+from gittrack.core import codec, kept, names
 from gittrack.core.model import END_STATUSES
 from gittrack.errors import CorruptStoreError
 
@@ -85,7 +85,8 @@ END: dict[str, Type] = {key: NOTES[key] for key in ("end", "exit", "status")}
 SOURCE: dict[str, Type] = dict.fromkeys(("base", "commit", "tree", "rebuilds"), _ID)
 ARTIFACT: dict[str, Type] = {
     "blob": _ID,
-    "md5": _TEXT,
+    "files": _NUMBER,
+    "md5": (kept.is_md5, "no md5"),
     "mode": (lambda value: value in ("644", "755"), "neither 644 nor 755"),
     "size": _NUMBER,
 }

@@ -96,6 +96,11 @@ def decode_flow(text: str) -> Any:
     return value
 
 
+def encode_flow(value: Any) -> str:
+    """A value on one line, as it stands behind its key."""
+    return _value(value)
+
+
 # The same few hundred keys are in the files of all runs.
 @lru_cache(1000)
 def _key(key: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # History: 1 is the first; 2 knows which experiments are deleted, 3 bases and trees. A file of any
 # other version, or of another program, is emptied: the index is derived. The upper half of the
 # number says that the file is ours.
-VERSION = 0x67740000 + 3
+VERSION = 0x67740000 + 4
 
 #: How long another process may keep us waiting before we go on without the file.
 BUSY_S = 10.0

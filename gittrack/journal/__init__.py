@@ -5,6 +5,7 @@
     <journal>/<run id>/<writer>.files/    copies of artifacts and of changed source files
     <journal>/<run id>/<writer>.out, .tail    what was printed: the beginning and the end of it
     <journal>/.environments/              environments that were seen here, by digest
+    <journal>/.objects/                   large artifacts, if the journal is not the repository's
 
 A record is one line and one `write`, so what a call returned from survives `kill -9`; a line
 without its newline was never acknowledged. Records, by their first letter:
@@ -19,7 +20,7 @@ without its newline was never acknowledged. Records, by their first letter:
     K n "k"  from here on, n stands for the metric key k
     M n step time_ms value    a point
     N {..}   stamped notes (name, tags, status, ...): key -> [value, time, writer]
-    A {..}   an artifact whose copy lies in <writer>.files/
+    A {..}   an artifact: a copy in <writer>.files/, or an object of the object store
     E {..}   the end: status, end, exit
 
 A process is known to be alive by a POSIX lock on its `.alive` file. `lockf`, not `flock`: a
@@ -41,7 +42,7 @@ from gittrack.journal.alive import (
     own,
     remove_owner,
 )
-from gittrack.journal.files import ENVIRONMENTS
+from gittrack.journal.files import ENVIRONMENTS, OBJECTS
 from gittrack.journal.log import RunJournal
 from gittrack.journal.state import (
     FORMAT,
@@ -65,6 +66,7 @@ __all__ = [
     "DEAD",
     "ENVIRONMENTS",
     "FORMAT",
+    "OBJECTS",
     "QUIET",
     "Judgement",
     "Owner",

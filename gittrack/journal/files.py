@@ -14,6 +14,7 @@ HEAD, TAIL = ".out", ".tail"
 #: Says that the store holds some of a run that goes on.
 PARTLY = "partly-sealed"
 ENVIRONMENTS = ".environments"
+OBJECTS = ".objects"
 FOLDER_MODE = 0o777
 
 

@@ -122,16 +122,16 @@ class RunJournal:
             entries = {key: [value, self._clock, self.writer] for key, value in notes.items()}
             self._write(_record("N", entries))
 
-    def add_artifact(self, path: str, file: str, size_bytes: int, mode: str) -> None:
-        """Write that a staged copy is an artifact of the run."""
+    def add_artifact(self, path: str, size_bytes: int, mode: str, **where: object) -> None:
+        """Write that a copy is an artifact of the run; see `Staged` for where it is."""
         with self._lock:
             self._clock = next_time(time.time_ns() // 1_000_000, self._clock)
             entry = {
                 "path": path,
-                "file": file,
                 "size_bytes": size_bytes,
                 "mode": mode,
                 "stamp": [self._clock, self.writer],
+                **where,
             }
             self._write(_record("A", entry))
 

@@ -22,13 +22,18 @@ _LEFT_OUT = re.compile(rb"(?m)^\[\.\.\. \d+ lines, (\d+) bytes left out \.\.\.\]
 
 
 class Staged(NamedTuple):
-    """An artifact whose copy lies beside the journal."""
+    """An artifact: `file` is its copy beside the journal, or `md5` its name in an object store.
+
+    `path` is its key in artifacts.yaml, `files` the number of files of a folder.
+    """
 
     path: str
-    file: str
     size_bytes: int
     mode: str
     stamp: tuple[int, str]
+    file: str = ""
+    md5: str | None = None
+    files: int | None = None
 
 
 class State:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
-from gittrack.core import codec, names
+from gittrack.core import codec, kept, names
 from gittrack.core.diff import Surroundings, flatten
 from gittrack.core.model import Metric, Run, Source
 from gittrack.core.record import decode_source
 from gittrack.errors import GittrackError, SourceError
 from gittrack.repo import stored
-from gittrack.repo.seal import RunFiles
+from gittrack.repo.seal import RunFiles, to_artifact
 from gittrack.repo.view import View
 from gittrack.store import layout
 from gittrack.store.git import Git
-from gittrack.store.objects import CatFileReader, Entry
+from gittrack.store.objects import CatFileReader
+from gittrack.store.objects import Entry as TreeEntry
 from gittrack.store.union import File
+
+if TYPE_CHECKING:
+    from gittrack.repo.artifacts import RunArtifacts
+    from gittrack.store.odb import Odb
 
 #: About how many points of a metric in one segment a curve is made of.
 _SAMPLE = 200
@@ -40,8 +45,11 @@ class FileNotInRunError(GittrackError):
 class RunReader:
     """Reads one run's files, from its journals and from every ref that holds it."""
 
-    def __init__(self, git: Git, view: View, run: Run) -> None:
+    def __init__(
+        self, git: Git, view: View, run: Run, stores: Callable[[], Sequence[Odb]] = tuple
+    ) -> None:
         self._git = git
+        self._stores = stores
         self._run = run
         live = view.live().get(run.id)
         self._live = None if live is None else RunFiles(live.states, "sha1")
@@ -63,7 +71,7 @@ class RunReader:
         """The names of all files, relative to the run's folder."""
         found = set(self._live_files)
         if self._live is not None:
-            found |= {f"{layout.ARTIFACTS_DIR}/{path}" for path in self._live.artifact_data}
+            found |= {f"{layout.ARTIFACTS_DIR}/{name}" for name in self._live.artifact_names}
         return sorted({*found, *self._files})
 
     def read(self, path: str) -> bytes:
@@ -92,16 +100,40 @@ class RunReader:
         )
 
     def artifact(self, path: str) -> bytes | None:
-        """The bytes of an artifact, or None if the run has none of that path."""
-        if path not in self._run.artifacts:
-            return None
-        if self._live is not None and path in self._live.artifact_data:
-            return self._live.artifact_data[path]
+        """The bytes of an artifact, or None if the run has none of that path.
+
+        Raises:
+            ArtifactError: they are not here, or damaged.
+        """
+        file = self.artifacts.files(path).get(path)
+        return None if file is None else self.artifacts.read(file)
+
+    @cached_property
+    def artifacts(self) -> RunArtifacts:
+        """Which files the run keeps."""
+        from gittrack.repo.artifacts import Entry, RunArtifacts
+
+        entries: dict[str, Entry] = {}
+        data = self._stored(layout.ARTIFACTS_FILE)
+        for key, stamp in codec.decode_stamps(data or b"").items():
+            if isinstance(stamp.v, dict):
+                entries[key] = Entry(key, kept.decode_entry(key, stamp.v), stamp.t, stamp.by)
+        for state in self._live_states:
+            for key, item in state.artifacts.items():
+                known = entries.get(key)
+                if known is None or (known.t, known.by) <= item.stamp:
+                    entries[key] = Entry(key, to_artifact(item), *item.stamp)
+        return RunArtifacts(self._run.name, entries.values(), self._stores(), self._blob)
+
+    def _blob(self, key: str) -> bytes | None:
+        """The bytes of a small artifact; None if they are lost."""
+        if self._live is not None and key in self._live.artifact_data:
+            return self._live.artifact_data[key]
         for is_parent in (False, True):
-            name = f"{layout.ARTIFACTS_DIR}/{names.encode_path(path, is_parent=is_parent)}"
+            name = kept.file_name(key, is_parent=is_parent, is_pointer=False)
             # A folder of that name is another artifact's.
-            if name in self._files:
-                return self._stored(name)
+            if f"{layout.ARTIFACTS_DIR}/{name}" in self._files:
+                return self._stored(f"{layout.ARTIFACTS_DIR}/{name}")
         return None
 
     def points(self, key: str) -> list[Metric]:
@@ -248,7 +280,7 @@ class RunReader:
         entries = [
             file
             for name, file in self._files.items()
-            if name.startswith(prefix) and isinstance(file, Entry)
+            if name.startswith(prefix) and isinstance(file, TreeEntry)
         ]
         for data in self._reader.read_many(entry.oid for entry in entries):
             if data is not None:
@@ -267,27 +299,6 @@ class RunReader:
             if other.startswith(f"{name}/")
         }
         return "".join(f"{other}\n" for other in sorted(below)).encode() if below else None
-
-
-def write_copy(folder: str, run: Run, path: str, data: bytes) -> str:
-    """Put an artifact's bytes into a cache folder; the path of the copy.
-
-    The copy is complete or absent, and reused while its bytes are the same.
-    """
-    is_parent = any(other.startswith(f"{path}/") for other in run.artifacts)
-    name = names.encode_path(path, is_parent=is_parent)
-    target = os.path.join(folder, run.id, *name.split("/"))
-    try:
-        with open(target, "rb") as file:
-            if file.read() == data:
-                return target
-    except OSError:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-    temporary = f"{target}.{os.getpid()}.tmp"
-    with open(temporary, "wb") as file:
-        file.write(data)
-    os.replace(temporary, target)
-    return target
 
 
 def _distinct(points: set[Metric]) -> list[Metric]:

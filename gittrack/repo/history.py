@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from gittrack.core import codec
+from gittrack.core import codec, kept
 from gittrack.core.diff import Change, changes_between
 from gittrack.core.model import Run
 from gittrack.core.record import WARNING_PREFIX
@@ -85,7 +85,7 @@ def _values(git: Git, spec: str) -> dict[str, Any]:
             values.update((f"metrics.{key}", item.last) for key, item in summaries.items())
         for path, stamp in codec.decode_stamps(files.get(layout.ARTIFACTS_FILE, b"")).items():
             if isinstance(stamp.v, Mapping):
-                values[f"artifacts.{path}"] = stamp.v.get("blob") or stamp.v.get("md5")
+                values[f"artifacts.{kept.shown(path)}"] = stamp.v.get("blob") or stamp.v.get("md5")
     except GittrackError as error:
         values["damaged"] = error.message
     values.update(dict(_others(files, segments)))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gittrack.repo.memory import Memory
     from gittrack.repo.naming import Namer
     from gittrack.repo.tips import Tips
+    from gittrack.store.odb import Odb
     from gittrack.store.remote import Link
 
 
@@ -202,7 +203,20 @@ class Opened(ABC):
         return list(dict.fromkeys((self._own_journal_dir(), self.journal_dir)))
 
     def _reader(self, run: Run) -> RunReader:
-        return RunReader(self._git, self.view, run)
+        return RunReader(self._git, self.view, run, self._stores)
+
+    def _stores(self) -> list[Odb]:
+        """Where objects of large artifacts are looked for; the repository's own store first."""
+        from gittrack.repo.objects import objects_near
+
+        return objects_near(self.objects, self._folders())
+
+    @property
+    def objects(self) -> Odb:
+        """The object store of the repository: its large artifacts."""
+        from gittrack.repo.objects import repository_objects
+
+        return repository_objects(self._paths.common_dir, self._paths.worktree)
 
 
 def warn(text: str) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from gittrack.core import names
 from gittrack.core.model import DEFAULT_EXPERIMENT, Experiment, Metric, Run, Source
 from gittrack.errors import GittrackError
-from gittrack.repo.files import Checkout, write_copy
+from gittrack.repo.files import Checkout
 from gittrack.repo.opened import Opened, warn
 from gittrack.repo.values import Older
 
 if TYPE_CHECKING:
     from gittrack.core.diff import RunDiff, SourceDiff
+    from gittrack.repo.artifacts import ArtifactFile, RunArtifacts
     from gittrack.repo.experiments import ExperimentSummary
     from gittrack.repo.fsck import FsckReport
     from gittrack.repo.history import HistoryEntry
@@ -129,23 +130,59 @@ class Reading(Opened):
         """One file: of the run's folder, an artifact, or a file of the source that ran."""
         return self._reader(run).read(path)
 
+    def list_artifacts(self, run_id: str, path: str = "") -> list[ArtifactFile]:
+        """The files among a run's artifacts, at or below a path."""
+        from gittrack.repo.artifacts import check_path
+
+        return list(self.artifacts_of(self.get_run(run_id)).files(check_path(path)).values())
+
+    def artifacts_of(self, run: Run) -> RunArtifacts:
+        """Which files a run keeps, and where their bytes are."""
+        return self._reader(run).artifacts
+
     def read_artifact(self, run_id: str, path: str) -> bytes:
-        """The bytes of an artifact."""
+        """The bytes of an artifact.
+
+        Raises:
+            ArtifactError: they are not here, or damaged.
+            FileNotInRunError: the run has no such file.
+        """
+        from gittrack.repo.artifacts import check_path
+
         run = self.get_run(run_id)
         reader = self._reader(run)
-        data = reader.artifact(names.check_artifact_path(path))
+        data = reader.artifact(check_path(path))
         return reader.read(path) if data is None else data
 
-    def get_artifact(self, run_id: str, path: str) -> str:
-        """A readable local copy of an artifact; do not write to it."""
+    def get_artifact(self, run_id: str, path: str = "") -> str:
+        """A readable local copy of an artifact, or of a folder of them; do not write to it.
+
+        Raises:
+            ArtifactError: its bytes are not here, or damaged.
+            FileNotInRunError: the run has no such file.
+        """
+        from gittrack.repo.artifacts import (
+            ArtifactFile,
+            RunArtifacts,
+            cached_copies,
+            check_path,
+        )
+
         run = self.get_run(run_id)
-        data = self.read_artifact(run.id, path)
+        path = check_path(path)
+        artifacts = self.artifacts_of(run)
+        files = artifacts.files(path)
+        if not files:
+            data = self._reader(run).read(path)
+            files = {path: ArtifactFile(path, len(data), "644", None, None)}
+            artifacts = RunArtifacts(run.name, (), (), lambda key: data)
         try:
-            return write_copy(self._artifact_dir(), run, path, data)
-        except PermissionError:
+            return cached_copies(artifacts, files, path, os.path.join(self._artifact_dir(), run.id))
+        except OSError:
+            # Read-only, or what was a file once is a folder by now.
             import tempfile
 
-            return write_copy(tempfile.mkdtemp(prefix="gittrack-"), run, path, data)
+            return cached_copies(artifacts, files, path, tempfile.mkdtemp(prefix="gittrack-"))
 
     def get_source(self, run: Run) -> Source:
         """The source that ran, as it was recorded."""

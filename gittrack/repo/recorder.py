@@ -21,6 +21,7 @@ from gittrack.store.git import Git
 
 if TYPE_CHECKING:
     from gittrack.capture.output import Output
+    from gittrack.store.odb import Odb
 
 
 class _Later:
@@ -99,11 +100,22 @@ class Recorder:
         #: Why what is printed cannot be recorded, if it cannot.
         self._trouble = ""
         self._last_start_ms = 0
+        self._objects: Odb | None = None
         self._sealer = Sealer(
             git if seals else None, journal_dir, config, git_config,
             finish=self._finish, owner=self._owner, warn=warn,
         )  # fmt: skip
         os.register_at_fork(after_in_child=self._after_fork)
+
+    def objects(self) -> Odb:
+        """The object store that large artifacts of these runs go to."""
+        if self._objects is None:
+            from gittrack.repo.objects import open_objects
+
+            common_dir = self._git.common_dir if self._git is not None else None
+            worktree = self._code_git.worktree if self._code_git is not None else None
+            self._objects = open_objects(self._dir, common_dir, worktree)
+        return self._objects
 
     # -- begin ---------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from gittrack import journal
-from gittrack.core import codec, join, names
+from gittrack.core import codec, join, kept, names
 from gittrack.core.headline import headline
-from gittrack.core.model import DEFAULT_EXPERIMENT, MetricSummary, Stamp
+from gittrack.core.model import DEFAULT_EXPERIMENT, Artifact, MetricSummary, Stamp
 from gittrack.core.record import warning_key
 from gittrack.errors import CorruptStoreError, StoreFormatError
 from gittrack.repo.known import fold_segments, known_summary, read_run_files
@@ -66,6 +66,11 @@ def seal(
     object_format = "sha256" if _is_sha256(git) else "sha1"
     prepared = [(run, RunFiles(run.states, object_format, goes_on=run.goes_on)) for run in runs]
 
+    states = [state for run in runs for state in run.states]
+    if any(item.md5 for state in states for item in state.artifacts.values()):
+        from gittrack.repo.objects import repository_objects, secure
+
+        secure(repository_objects(git.common_dir), states, fsync=fsync)
     aside: dict[str, CorruptStoreError] = {}
 
     def plan(tip: str | None) -> Tree | None:
@@ -195,19 +200,23 @@ class RunFiles:
                     notes[key] = stamp
             self._add_set(layout.PARAMS_FILE, state.params)
             self._add_set(layout.INPUTS_FILE, state.inputs)
-            for path, item in state.artifacts.items():
-                data = _read(state.staged_path(item.file))
+            for key, item in state.artifacts.items():
+                known = artifacts.get(key)
+                if known is not None and (known.t, known.by) > item.stamp:
+                    continue
+                artifact = to_artifact(item)
+                data = None
+                if item.md5 is not None:
+                    data = kept.encode_pointer(key, artifact)
+                elif (data := _read(state.staged_path(item.file))) is not None:
+                    blob = codec.blob_id(data, object_format)
+                    artifact = artifact._replace(size_bytes=len(data), blob=blob)
                 if data is None:
-                    text = f"artifact {path} was lost before it was stored"
+                    text = f"artifact {kept.shown(key)} was lost before it was stored"
                     notes[warning_key(text)] = Stamp(text, *item.stamp)
                     continue
-                staged[path] = data
-                entry = {
-                    "blob": codec.blob_id(data, object_format),
-                    "mode": item.mode,
-                    "size": len(data),
-                }
-                artifacts[path] = Stamp(entry, *item.stamp)
+                staged[key] = data
+                artifacts[key] = Stamp(kept.entry_of(artifact), *item.stamp)
             if state.damaged:
                 text = f"{state.damaged} damaged lines of the journal could not be read"
                 notes[warning_key(text)] = Stamp(text, 1, state.writer)
@@ -218,6 +227,12 @@ class RunFiles:
             self.files[layout.NOTES_FILE] = codec.encode_stamps(notes)
         if artifacts:
             self.files[layout.ARTIFACTS_FILE] = codec.encode_stamps(artifacts)
+
+    @property
+    def artifact_names(self) -> set[str]:
+        """The files of the artifacts, or of their pointers, below the folder of artifacts."""
+        entries = codec.decode_stamps(self.files.get(layout.ARTIFACTS_FILE, b""))
+        return {name.partition("/")[2] for name in _places("", entries).values()}
 
     def all_files(self) -> dict[str, bytes]:
         """The files, with the points as segments."""
@@ -405,26 +420,38 @@ def _artifact_files(
         return {}
     entries = codec.decode_stamps(both[layout.ARTIFACTS_FILE])
     before = codec.decode_stamps(old.get(layout.ARTIFACTS_FILE, b""))
-    parents = _parents(entries)
+    places, places_before = _places(folder, entries), _places(folder, before)
     files: dict[str, bytes | None] = {}
-    # What was `a` lies elsewhere from now on if there is an `a/b`.
-    for path in before.keys() & parents - _parents(before):
-        name = f"{folder}/{layout.ARTIFACTS_DIR}/{names.encode_path(path)}"
-        moved = existing_paths(git, tip, [name]) if tip is not None else {}
-        files[name] = None
-        parent = names.encode_path(path, is_parent=True)
-        files.update({f"{folder}/{layout.ARTIFACTS_DIR}/{parent}": c for c in moved.values()})
-    for path, content in data.items():
-        if entries.get(path) != before.get(path):
-            name = names.encode_path(path, is_parent=path in parents)
-            files[f"{folder}/{layout.ARTIFACTS_DIR}/{name}"] = content
+    # What was `a` lies elsewhere from now on if there is an `a/b`; so does what grew large.
+    for key, name in places_before.items():
+        if places.get(key) != name:
+            files[name] = None
+            if key in places and entries[key] == before[key] and tip is not None:
+                files[places[key]] = existing_paths(git, tip, [name]).get(name)
+    for key, content in data.items():
+        if key in places and entries[key] != before.get(key):
+            files[places[key]] = content
     return files
 
 
-def _parents(entries: Mapping[str, Stamp]) -> set[str]:
-    """The folders that artifacts lie in."""
-    paths = [path for path, stamp in entries.items() if stamp.v is not None]
-    return {path[:at] for path in paths for at, char in enumerate(path) if char == "/"}
+def _places(folder: str, entries: Mapping[str, Stamp]) -> dict[str, str]:
+    """The file of each artifact, or of its pointer, by its key."""
+    there = {key: stamp.v for key, stamp in entries.items() if stamp.v is not None}
+    parents = kept.parents_of(there)
+    top = f"{folder}/{layout.ARTIFACTS_DIR}/" if folder else f"{layout.ARTIFACTS_DIR}/"
+    return {
+        key: top + kept.file_name(key, is_parent=key in parents, is_pointer=kept.is_pointer(entry))
+        for key, entry in there.items()
+    }
+
+
+def to_artifact(item: journal.Staged) -> Artifact:
+    """An artifact that a journal holds."""
+    folder = kept.folder_of(item.path)
+    return Artifact(
+        item.path if folder is None else folder, item.size_bytes, item.mode,
+        md5=item.md5, files=item.files,
+    )  # fmt: skip
 
 
 def _subject(run_id: str, name: str, summary: Mapping[str, MetricSummary]) -> str:

@@ -16,7 +16,6 @@ from gittrack.core.model import (
     KILLED,
     LOST,
     RUNNING,
-    Artifact,
     Experiment,
     MetricSummary,
     Run,
@@ -25,7 +24,7 @@ from gittrack.core.record import UNREADABLE, Record, join_records, to_run
 from gittrack.errors import CorruptStoreError
 from gittrack.repo import stored
 from gittrack.repo.alive import is_held, judge
-from gittrack.repo.seal import check_readable
+from gittrack.repo.seal import check_readable, to_artifact
 from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.objects import FSCK, CatFileReader, Reader, bulk_reader, tree_of
@@ -375,15 +374,12 @@ class View:
 
 def _record_of(state: journal.State) -> Record:
     summary: dict[str, MetricSummary] = codec.summarise_points(state.by_key())
-    artifacts = {
-        path: Artifact(path, item.size_bytes, item.mode) for path, item in state.artifacts.items()
-    }
     source: dict[str, Any] = state.source.get("lines", {}) if state.source else {}
     return Record(
         facts=state.facts,
         params=state.params,
         notes=state.notes,
         metrics=summary,
-        artifacts=artifacts,
+        artifacts={key: to_artifact(item) for key, item in state.artifacts.items()},
         source=source,
     )

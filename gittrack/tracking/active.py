@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gittrack.config import Config
     from gittrack.repo.recorder import Recorder
     from gittrack.repo.values import Began
+    from gittrack.tracking.keeping import Keeper
 
 #: Steps and times are int64.
 _LOW, _HIGH = -(1 << 63), (1 << 63) - 1
@@ -48,7 +50,6 @@ class ActiveRun:
         }
         self._status = RUNNING
         self._end_ms: int | None = None
-        self._artifact_bytes = 0
         self._warned: set[str] = set()
         self._pid = os.getpid()
         self._journal.on_trouble = self._disk_trouble
@@ -232,9 +233,10 @@ class ActiveRun:
             self.log_artifacts(path, f"{artifact_path}/{base}" if artifact_path else base)
             return
         if not os.path.exists(path):
+            is_link = os.path.islink(path)
             raise InvalidValueError(
                 f"log_artifact: there is no file {path}",
-                why=f"the current folder is {os.getcwd()}",
+                why="it is a broken link" if is_link else f"the current folder is {os.getcwd()}",
                 next="check the path",
             )
         name = os.path.basename(path)
@@ -252,12 +254,8 @@ class ActiveRun:
                 why=f"the current folder is {os.getcwd()}",
                 next="use log_artifact for a single file",
             )
-        for folder, folders, files in os.walk(top):
-            folders.sort()
-            for file in sorted(files):
-                full = os.path.join(folder, file)
-                name = os.path.relpath(full, top).replace(os.sep, "/")
-                self._store(full, f"{artifact_path}/{name}" if artifact_path else name)
+        into = names.check_artifact_path(artifact_path) if artifact_path else ""
+        self._keeper.keep_folder(top, into)
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Keep text as an artifact."""
@@ -290,30 +288,17 @@ class ActiveRun:
         self._store(text.encode("utf-8", "surrogatepass"), artifact_file)
 
     def _store(self, source: str | bytes, name: str) -> None:
-        path = names.check_artifact_path(name)
-        limit = self._config.artifacts_max_file_bytes
-        left = self._config.artifacts_max_run_bytes - self._artifact_bytes
-        try:
-            if isinstance(source, str) and not os.path.isfile(source):
-                self.note(f"artifact {path} was not kept: it is not a regular file")
-                return
-            staged = self._journal.stage(source, min(limit, left))
-        except OSError as error:
-            self.note(f"artifact {path} was not kept: {error.strerror or error}")
-            return
-        if staged is None:
-            what = (
-                f"is larger than {limit:,} bytes (artifacts.max_file_bytes)"
-                if limit <= left
-                else f"would bring the run over {self._config.artifacts_max_run_bytes:,} bytes "
-                "(artifacts.max_run_bytes)"
-            )
-            self.note(f"artifact {path} was not kept: it {what}")
-            return
-        file, size = staged
-        self._artifact_bytes += size
-        executable = isinstance(source, str) and os.access(source, os.X_OK)
-        self._journal.add_artifact(path, file, size, "755" if executable else "644")
+        self._keeper.keep(source, names.check_artifact_path(name))
+
+    @cached_property
+    def _keeper(self) -> Keeper:
+        from gittrack.tracking.keeping import Keeper
+
+        return Keeper(
+            self._journal, self._recorder.objects, self.note,
+            max_file_bytes=self._config.artifacts_max_file_bytes,
+            max_run_bytes=self._config.artifacts_max_run_bytes,
+        )  # fmt: skip
 
     # -- end -----------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from gittrack.tracking.active import ActiveRun, check_status, outcome, tag_notes
 if TYPE_CHECKING:
     from gittrack.core.model import Run
     from gittrack.repo import Repo
+    from gittrack.repo.artifacts import ArtifactFile
     from gittrack.tracking.results import Runs
 
 
@@ -353,8 +354,13 @@ def get_metric_history(run_id: str, key: str) -> list[Metric]:
     return _repo().get_metric_history(run_id, key)
 
 
-def get_artifact(run_id: str, path: str) -> str:
-    """A readable local copy of an artifact; do not write to it."""
+def list_artifacts(run_id: str, path: str = "") -> list[ArtifactFile]:
+    """The files among a run's artifacts, at or below a path."""
+    return _repo().list_artifacts(run_id, path)
+
+
+def get_artifact(run_id: str, path: str = "") -> str:
+    """A readable local copy of an artifact, or of a folder of them; do not write to it."""
     return _repo().get_artifact(run_id, path)
 
 

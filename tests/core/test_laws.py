@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gittrack.core import codec, laws, names
+from gittrack.core import codec, kept, laws, names
 from gittrack.core.laws import BROKEN, DAMAGED, ODD, Fault, File, RunLaws, check_environment
-from gittrack.core.model import Stamp
+from gittrack.core.model import Artifact, Stamp
 from gittrack.core.record import warning_key
 from gittrack.core.schema import shown
 from gittrack.store import layout
@@ -124,9 +124,27 @@ def test_artifacts_beside_their_folders() -> None:
         is_parent = any(other.startswith(f"{path}/") for other in paths)
         contents[f"artifacts/{names.encode_path(path, is_parent=is_parent)}"] = data
     entries["gone"] = Stamp(None, 1, "w")
-    entries["in dvc"] = Stamp({"md5": "0" * 32, "size": 5}, 1, "w")
+    large = Artifact("models/in dvc", 5, "755", None, "0" * 32)
+    layers = [Artifact(f, 9, "644", None, f"{d * 32}.dir", 2) for f in ("", "a") for d in "12"]
+    for artifact in (large, *layers):
+        assert artifact.md5 is not None
+        key = artifact.path
+        if artifact.files is not None:
+            key = kept.layer_key(artifact.path, artifact.md5)
+        name = kept.file_name(key, is_parent=False, is_pointer=True)
+        entries[key] = Stamp(kept.entry_of(artifact), 1, "w")
+        contents[f"artifacts/{name}"] = kept.encode_pointer(key, artifact)
     contents["artifacts.yaml"] = codec.encode_stamps(entries)
+    assert len(contents) == len(paths) + 7
     assert check(contents) == []
+    name = "artifacts/models/in dvc.dvc"
+    assert check({**contents, name: contents[name].replace(b"size: 5", b"size: 6")}) == [
+        Fault(name, "is not the pointer that artifacts.yaml asks for", "broken")
+    ]
+    del contents[name]
+    assert check(contents) == [
+        Fault(name, "has an entry in artifacts.yaml and is missing", "damaged")
+    ]
 
 
 def test_what_is_lost_is_not_missed() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gittrack.core import codec, names
+from gittrack.core import codec, kept
 from gittrack.core.join import FileClass, entity_of, file_class, join, join_entity
-from gittrack.core.model import Metric, MetricSummary, Stamp
+from gittrack.core.model import Artifact, Metric, MetricSummary, Stamp
 
 RUN = "runs/2026-11/23/15/20261123-153012-7f3a9c1d2b4e"
 OTHER = "runs/x/ab/foreign-1"
@@ -59,14 +59,19 @@ def entities(draw: st.DrawFn) -> dict[str, bytes]:
         summary = {"m": MetricSummary(2.0, 1, 2, 2.0, 2.0, len(of))}
         files["metrics.yaml"] = codec.encode_summaries(of, summary)
     entries = {}
-    for path in draw(st.sets(st.sampled_from(["a", "a/b", "c"]))):
+    for path in draw(st.sets(st.sampled_from(["a", "a/b", "c", f"a//{'1' * 12}"]))):
         data = draw(st.sampled_from([b"1", b"2"]))
         # Whoever writes an entry writes its file, so the entry names the bytes.
         value = {"blob": codec.blob_id(data, "sha1"), "mode": "644", "size": len(data)}
+        if "//" in path or draw(st.booleans()):
+            artifact = Artifact(path, len(data), md5=("1" if "//" in path else data.decode()) * 32)
+            value, data = kept.entry_of(artifact), kept.encode_pointer(path, artifact)
         entries[path] = (Stamp(value, draw(st.integers(0, 3)), "aa"), data)
-    parents = {"a"} if "a/b" in entries else set()
-    for path, (_, data) in entries.items():
-        files["artifacts/" + names.encode_path(path, is_parent=path in parents)] = data
+    parents = kept.parents_of(entries)
+    for path, (stamp, data) in entries.items():
+        is_pointer = kept.is_pointer(stamp.v)
+        name = kept.file_name(path, is_parent=path in parents, is_pointer=is_pointer)
+        files[f"artifacts/{name}"] = data
     if entries:
         stamps_ = {p: s for p, (s, _) in entries.items()}
         files["artifacts.yaml"] = draw(damaged) or codec.encode_stamps(stamps_)

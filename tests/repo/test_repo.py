@@ -165,17 +165,6 @@ def test_artifacts_come_back_byte_by_byte(here: GitRepo, tmp_path: Path) -> None
     assert set(gittrack.get_run(run.id).artifacts) == {*expected, "x.json", "x.yaml"}
 
 
-def test_an_artifact_over_the_limit_is_a_warning_and_a_note(here: GitRepo, capsys) -> None:
-    with gittrack.start_run() as run:
-        gittrack.log_text("x" * 100_001, "big.txt")
-        gittrack.log_text("small", "small.txt")
-    found = gittrack.get_run(run.id)
-    assert list(found.artifacts) == ["small.txt"]
-    assert "big.txt" in found.warnings[0]
-    assert "100,000" in found.warnings[0]
-    assert capsys.readouterr().err.count("big.txt") == 1
-
-
 def test_a_resumed_run_goes_on(here: GitRepo) -> None:
     with gittrack.start_run("first") as run:
         gittrack.log_param("a", 1)

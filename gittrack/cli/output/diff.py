@@ -10,6 +10,7 @@ from gittrack.cli.output import Style
 from gittrack.cli.output import text as t
 from gittrack.cli.output.records import artifact_record
 from gittrack.cli.output.tables import escape_markdown, render_markdown, render_table
+from gittrack.core import kept
 from gittrack.core.diff import ADDED, EQUAL, REMOVED, Change, MetricChange, RunDiff, SourceDiff
 from gittrack.core.direction import is_better
 from gittrack.core.model import Artifact, Run
@@ -129,7 +130,7 @@ def _sections(diff: RunDiff, ways: Ways) -> Iterator[tuple[str, list[Row], int]]
     yield "Metrics", [_metric_row(item, ways) for item in diff.metrics], diff.metrics_equal
     yield "Tags", [_row(item) for item in diff.tags], 0
     yield "Facts", [_row(item) for item in diff.attributes], 0
-    yield "Artifacts", [_row(item) for item in diff.artifacts], 0
+    yield "Artifacts", [_row(i._replace(key=kept.shown(i.key))) for i in diff.artifacts], 0
     yield "Environment", [_row(item) for item in diff.environment], 0
     yield "Data", [_row(item) for item in diff.data], 0
 
@@ -142,7 +143,7 @@ def _row(item: Change) -> Row:
 
 def _value(key: str, value: Any) -> str:
     if isinstance(value, Artifact):
-        return f"{t.size(value.size_bytes)} {(value.blob or value.md5 or '')[:8]}".rstrip()
+        return f"{t.artifact_text(value)} {(value.blob or value.md5 or '')[:8]}".rstrip()
     if key in ("commit", "base", "tree") and isinstance(value, str):
         return t.safe(value)[:12]
     if key == "argv":

@@ -64,6 +64,8 @@ def artifact_record(item: Artifact) -> dict[str, Any]:
         record["blob"] = item.blob
     if item.md5 is not None:
         record["md5"] = item.md5
+    if item.files is not None:
+        record["files"] = item.files
     return record
 
 

@@ -9,6 +9,7 @@ from gittrack.cli.output import Style
 from gittrack.cli.output import text as t
 from gittrack.cli.output.log import header
 from gittrack.cli.output.spark import sparkline
+from gittrack.core import kept
 from gittrack.core.headline import headline
 from gittrack.core.model import Run, Source
 
@@ -141,7 +142,12 @@ def _clipped(value: Any, width: int) -> Any:
 
 
 def _artifacts(run: Run, style: Style, width: int, more: str = "") -> Iterator[str]:
-    artifacts = {path: t.size(item.size_bytes) for path, item in run.artifacts.items()}
+    artifacts: dict[str, str] = {}
+    for key, item in run.artifacts.items():
+        # Of a folder that was filled several times, each time is a line.
+        text = t.artifact_text(item)
+        name = kept.shown(key)
+        artifacts[name] = f"{artifacts[name]}, {text}" if name in artifacts else text
     yield from _mapping("Artifacts", artifacts, style, width, more)
 
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from gittrack.core.model import Artifact
+
 ELLIPSIS = "…"
 
 #: Controls, halves of surrogate pairs, line separators, and what turns the direction of text or
@@ -203,6 +205,13 @@ def size(size_bytes: int) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def artifact_text(item: Artifact) -> str:
+    """What is known of an artifact: `1.2 MB`, or of a folder kept as one `300 files  1.2 MB`."""
+    if item.files is None:
+        return size(item.size_bytes)
+    return f"{item.files:,} file{'s' * (item.files != 1)}  {size(item.size_bytes)}"
 
 
 def data_text(facts: Mapping[str, Any]) -> str:
