@@ -16,11 +16,11 @@ from gittrack.repo.along import Along
 from gittrack.repo.changing import Changing
 from gittrack.repo.files import Checkout
 from gittrack.repo.opened import warn
-from gittrack.repo.reading import Reading
 from gittrack.repo.recording import Recording
 from gittrack.repo.recover import Recovered, Waiting
 from gittrack.repo.seal import check_writable, first_files
 from gittrack.repo.sharing import Share
+from gittrack.repo.storing import Storing
 from gittrack.store import layout
 from gittrack.store.paths import find_paths
 from gittrack.store.write import NOBODY, Tree, update
@@ -61,7 +61,7 @@ class RecoverReport(NamedTuple):
     rejoined: int = 0
 
 
-class Repo(Reading, Along, Changing, Recording):
+class Repo(Storing, Along, Changing, Recording):
     """The runs of one git repository.
 
     Open it with `Repo.find`. A Repo may be used from several threads to record; read from

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gittrack.core import kept, names
@@ -70,20 +70,25 @@ class RunArtifacts:
         Of a folder that was kept as one the files are known only while its listing is here; see
         `unlisted`.
         """
-        found: dict[str, ArtifactFile] = {}
+        found = {file.path: file for file in self._each(path) if _is_at(file.path, path)}
+        return dict(sorted(found.items()))
+
+    def all_files(self) -> Iterator[ArtifactFile]:
+        """The files of all entries, those too that a later one hides."""
+        return self._each("")
+
+    def _each(self, path: str) -> Iterator[ArtifactFile]:
+        """The files of the entries that may hold that path, the earliest first."""
         for key, artifact, _, _ in self._entries:
             folder = kept.folder_of(key)
             if folder is None:
-                if _is_at(key, path):
-                    found[key] = ArtifactFile(
-                        key, artifact.size_bytes, artifact.mode, artifact.blob, artifact.md5
-                    )
+                yield ArtifactFile(
+                    key, artifact.size_bytes, artifact.mode, artifact.blob, artifact.md5
+                )
             elif artifact.md5 is not None and (_is_at(folder, path) or _is_at(path, folder)):
                 for name, md5 in self._listing(artifact.md5) or ():
                     full = f"{folder}/{name}" if folder else name
-                    if _is_at(full, path):
-                        found[full] = ArtifactFile(full, self._size(md5), "644", None, md5)
-        return dict(sorted(found.items()))
+                    yield ArtifactFile(full, self._size(md5), "644", None, md5)
 
     def unlisted(self, path: str = "") -> list[Artifact]:
         """The folders, kept as one, that may hold that path and whose listing is not here."""
@@ -103,10 +108,6 @@ class RunArtifacts:
     def objects(self) -> list[str]:
         """The objects that the run names, without the files of folders."""
         return [e.artifact.md5 for e in self._entries if e.artifact.md5 and not e.artifact.blob]
-
-    def lost(self, path: str = "") -> list[ArtifactFile]:
-        """Those of the files whose objects are not here."""
-        return [f for f in self.files(path).values() if f.md5 and self.find_object(f.md5) is None]
 
     def find_object(self, md5: str) -> str | None:
         """Where an object lies, None if it is not here; its bytes may still be damaged."""

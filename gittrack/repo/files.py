@@ -42,6 +42,15 @@ class FileNotInRunError(GittrackError):
     """A run holds no file of that name."""
 
 
+def no_such_file(run: Run, path: str, there: list[str]) -> FileNotInRunError:
+    """The error that a run has no such file, with what is nearest of those that it has."""
+    return FileNotInRunError(
+        f"run '{run.name}' has no file {path}",
+        why=_nearest(path, there),
+        next=f"gittrack show {run.short_id}",
+    )
+
+
 class RunReader:
     """Reads one run's files, from its journals and from every ref that holds it."""
 
@@ -93,11 +102,7 @@ class RunReader:
         data = self._source_file(path)
         if data is not None:
             return data
-        raise FileNotInRunError(
-            f"run '{self._run.name}' has no file {path}",
-            why=_nearest(path, self.listing()),
-            next=f"gittrack show {self._run.short_id}",
-        )
+        raise no_such_file(self._run, path, self.listing())
 
     def artifact(self, path: str) -> bytes | None:
         """The bytes of an artifact, or None if the run has none of that path.

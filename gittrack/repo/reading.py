@@ -15,7 +15,6 @@ from gittrack.repo.values import Older
 
 if TYPE_CHECKING:
     from gittrack.core.diff import RunDiff, SourceDiff
-    from gittrack.repo.artifacts import ArtifactFile, RunArtifacts
     from gittrack.repo.experiments import ExperimentSummary
     from gittrack.repo.fsck import FsckReport
     from gittrack.repo.history import HistoryEntry
@@ -129,60 +128,6 @@ class Reading(Opened):
     def read_run_file(self, run: Run, path: str) -> bytes:
         """One file: of the run's folder, an artifact, or a file of the source that ran."""
         return self._reader(run).read(path)
-
-    def list_artifacts(self, run_id: str, path: str = "") -> list[ArtifactFile]:
-        """The files among a run's artifacts, at or below a path."""
-        from gittrack.repo.artifacts import check_path
-
-        return list(self.artifacts_of(self.get_run(run_id)).files(check_path(path)).values())
-
-    def artifacts_of(self, run: Run) -> RunArtifacts:
-        """Which files a run keeps, and where their bytes are."""
-        return self._reader(run).artifacts
-
-    def read_artifact(self, run_id: str, path: str) -> bytes:
-        """The bytes of an artifact.
-
-        Raises:
-            ArtifactError: they are not here, or damaged.
-            FileNotInRunError: the run has no such file.
-        """
-        from gittrack.repo.artifacts import check_path
-
-        run = self.get_run(run_id)
-        reader = self._reader(run)
-        data = reader.artifact(check_path(path))
-        return reader.read(path) if data is None else data
-
-    def get_artifact(self, run_id: str, path: str = "") -> str:
-        """A readable local copy of an artifact, or of a folder of them; do not write to it.
-
-        Raises:
-            ArtifactError: its bytes are not here, or damaged.
-            FileNotInRunError: the run has no such file.
-        """
-        from gittrack.repo.artifacts import (
-            ArtifactFile,
-            RunArtifacts,
-            cached_copies,
-            check_path,
-        )
-
-        run = self.get_run(run_id)
-        path = check_path(path)
-        artifacts = self.artifacts_of(run)
-        files = artifacts.files(path)
-        if not files:
-            data = self._reader(run).read(path)
-            files = {path: ArtifactFile(path, len(data), "644", None, None)}
-            artifacts = RunArtifacts(run.name, (), (), lambda key: data)
-        try:
-            return cached_copies(artifacts, files, path, os.path.join(self._artifact_dir(), run.id))
-        except OSError:
-            # Read-only, or what was a file once is a folder by now.
-            import tempfile
-
-            return cached_copies(artifacts, files, path, tempfile.mkdtemp(prefix="gittrack-"))
 
     def get_source(self, run: Run) -> Source:
         """The source that ran, as it was recorded."""

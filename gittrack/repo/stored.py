@@ -17,6 +17,7 @@ from gittrack.store.union import File, join_folders
 _RUNS_AT_ONCE = 2000
 #: What a run is called that cannot be read.
 DAMAGED_NAME = "(damaged)"
+_DAMAGE = "damaged in the store: "
 
 
 class _Files(NamedTuple):
@@ -303,7 +304,12 @@ def _record(reader: Reader, run_id: str, found: _Files) -> Record:
 
 def with_damage(run: Run, error: BaseException) -> Run:
     """What is known of a run, with a warning that the store has it damaged."""
-    return run._replace(warnings=(*run.warnings, f"damaged in the store: {why_unreadable(error)}"))
+    return run._replace(warnings=(*run.warnings, f"{_DAMAGE}{why_unreadable(error)}"))
+
+
+def is_damaged(run: Run) -> bool:
+    """Whether something of the run could not be read, so that it may have more than it shows."""
+    return any(text.startswith(_DAMAGE) for text in run.warnings)
 
 
 def _files_in(reader: Reader, folders: list[Entry]) -> list[_Files]:

@@ -112,7 +112,7 @@ class Odb:
     def put_bytes(self, data: bytes, suffix: str = "") -> Stored:
         """Put bytes that are in memory; `suffix` is `.dir` for the listing of a folder."""
         name = new_md5(data, usedforsecurity=False).hexdigest() + suffix
-        if not self.has(name):
+        if not self._has_still(name, len(data)):
             self._write(name, data)
         return Stored(name, len(data))
 
@@ -144,15 +144,29 @@ class Odb:
             # Nothing is written of what is there already.
             data = _read_all(source)
             name = new_md5(data, usedforsecurity=False).hexdigest()
-            if not self.has(name) and not self._link_cached(name, data):
+            if not self._has_still(name, len(data)) and not self._link_cached(name, data):
                 self._write(name, data)
             return name, len(data)
         with self._writing() as (path, copy):
             copier = _copy_large if size >= _LARGE_BYTES else _copy_small
             name, total = copier(source, copy)
-            if not self.has(name) and not self._link_cached(name, path):
+            if not self._has_still(name, total) and not self._link_cached(name, path):
                 self._settle(path, name)
         return name, total
+
+    def _has_still(self, md5: str, size: int) -> bool:
+        """Whether the object is here; then it is as young as a new one, and nobody deletes it."""
+        path = self.path(md5)
+        try:
+            found = os.stat(path)
+            # Of one that DVC's cache shares, DVC remembers the time, and would hash it again.
+            if found.st_nlink == 1:
+                with contextlib.suppress(PermissionError):
+                    os.utime(path)
+        except OSError:
+            return False
+        # Half an object, after a loss of power, is replaced.
+        return found.st_size == size
 
     def _write(self, name: str, data: bytes) -> None:
         with self._writing() as (path, copy):

@@ -1,0 +1,162 @@
+"""The methods of `Repo` for artifacts: their files, their bytes, and the object store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from gittrack.core.model import Run
+from gittrack.repo.reading import Reading
+
+if TYPE_CHECKING:
+    from gittrack.repo.artifacts import ArtifactFile, RunArtifacts
+    from gittrack.repo.upkeep import Collected, Usage, Verified
+
+
+class Storing(Reading):
+    """Gives the artifacts of runs, and looks after the object store."""
+
+    def list_artifacts(self, run_id: str, path: str = "") -> list[ArtifactFile]:
+        """The files among a run's artifacts, at or below a path."""
+        from gittrack.repo.artifacts import check_path
+
+        return list(self.artifacts_of(self.get_run(run_id)).files(check_path(path)).values())
+
+    def artifacts_of(self, run: Run) -> RunArtifacts:
+        """Which files a run keeps, and where their bytes are."""
+        return self._reader(run).artifacts
+
+    def read_artifact(self, run_id: str, path: str) -> bytes:
+        """The bytes of an artifact.
+
+        Raises:
+            ArtifactError: they are not here, or damaged.
+            FileNotInRunError: the run has no such file.
+        """
+        from gittrack.repo.artifacts import check_path
+
+        run = self.get_run(run_id)
+        reader = self._reader(run)
+        data = reader.artifact(check_path(path))
+        return reader.read(path) if data is None else data
+
+    def get_artifact(self, run_id: str, path: str = "") -> str:
+        """A readable local copy of an artifact, or of a folder of them; do not write to it.
+
+        Raises:
+            ArtifactError: its bytes are not here, or damaged.
+            FileNotInRunError: the run has no such file.
+        """
+        from gittrack.repo.artifacts import (
+            ArtifactFile,
+            RunArtifacts,
+            cached_copies,
+            check_path,
+        )
+
+        run = self.get_run(run_id)
+        path = check_path(path)
+        artifacts = self.artifacts_of(run)
+        files = artifacts.files(path)
+        if not files:
+            data = self._reader(run).read(path)
+            files = {path: ArtifactFile(path, len(data), "644", None, None)}
+            artifacts = RunArtifacts(run.name, (), (), lambda key: data)
+        try:
+            return cached_copies(artifacts, files, path, os.path.join(self._artifact_dir(), run.id))
+        except OSError:
+            # Read-only, or what was a file once is a folder by now.
+            import tempfile
+
+            return cached_copies(artifacts, files, path, tempfile.mkdtemp(prefix="gittrack-"))
+
+    def lay_out_artifacts(
+        self, run: Run, paths: Sequence[str], into: str, *, force: bool = False
+    ) -> list[str]:
+        """Copy artifacts, or folders of them, into a folder; "" is all of them. The new files.
+
+        Raises:
+            FileNotInRunError: the run has no such artifact; nothing was written.
+            ArtifactError: one is not here, is damaged, or cannot be written there.
+        """
+        from gittrack.repo.artifacts import check_path, lay_out
+        from gittrack.repo.files import no_such_file
+
+        artifacts = self.artifacts_of(run)
+        wanted = []
+        for path in map(check_path, paths or [""]):
+            files = artifacts.files(path)
+            # Of a file that is also a folder of others, the file is meant.
+            files = {path: files[path]} if path in files else files
+            if path and not files:
+                raise no_such_file(run, path, list(artifacts.files()))
+            wanted.append((path, files))
+        return [
+            place
+            for path, files in wanted
+            for place in lay_out(artifacts, files, path, into, force=force)
+        ]
+
+    def verify_artifacts(
+        self,
+        runs: Sequence[Run] | None = None,
+        *,
+        repair: bool = False,
+        progress: Callable[[int, int], None] = lambda objects, size: None,
+    ) -> Verified:
+        """Hash the objects of runs, of all by default, that are here.
+
+        Args:
+            runs: of these it is a fault, too, if an object is not here.
+            repair: replace damaged ones by good copies that journals or DVC's cache have.
+            progress: is told how many objects and bytes were looked at.
+        """
+        from gittrack.repo.upkeep import verify
+        from gittrack.store.odb import Odb, dvc_caches
+
+        caches = dvc_caches(self._paths.worktree)
+        dvc = [Odb(os.path.dirname(os.path.dirname(folder))) for folder in caches]
+        return verify(
+            self._with_artifacts(runs), [*self._stores(), *dvc],
+            is_asked=runs is not None, repair=repair, progress=progress,
+        )  # fmt: skip
+
+    def artifact_usage(self, runs: Sequence[Run] | None = None) -> list[Usage]:
+        """What the artifacts of runs take, of all by default; the largest first."""
+        from gittrack.repo.upkeep import usage
+
+        found = [usage(run, artifacts) for run, artifacts in self._with_artifacts(runs)]
+        return sorted(found, key=lambda u: (-u.object_bytes - u.git_bytes, u.run_id))
+
+    def collect_garbage(self, *, grace_s: float | None = None, dry_run: bool = False) -> Collected:
+        """Delete the objects that no run needs, of any tip, hidden or running.
+
+        Args:
+            grace_s: what is younger stays; an hour by default.
+        Raises:
+            ArtifactError: what some run needs is not known; nothing was deleted.
+        """
+        from gittrack.errors import ArtifactError
+        from gittrack.repo.stored import is_damaged
+        from gittrack.repo.upkeep import GRACE_S, collect
+
+        def find_needed() -> set[str]:
+            needed: set[str] = set()
+            for run in self.search_runs(include_deleted=True):
+                if is_damaged(run):
+                    raise ArtifactError(
+                        "nothing was deleted: what a run needs is not known",
+                        why=f"run {run.short_id} is damaged",
+                        next="gittrack fsck",
+                    )
+                needed.update(a.md5 for a in run.artifacts.values() if a.md5 is not None)
+            return needed
+
+        grace_s = GRACE_S if grace_s is None else grace_s
+        return collect(self.objects, find_needed, grace_s=grace_s, dry_run=dry_run)
+
+    def _with_artifacts(self, runs: Sequence[Run] | None) -> Iterator[tuple[Run, RunArtifacts]]:
+        for run in self.search_runs(include_deleted=True) if runs is None else runs:
+            if run.artifacts:
+                yield run, self.artifacts_of(run)
