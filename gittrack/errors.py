@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 EXIT_OK = 0
 EXIT_FIXABLE = 1
 EXIT_USAGE = 2
@@ -115,6 +117,20 @@ class ConfigError(GittrackError):
 
 class SourceError(GittrackError):
     """The source of a run cannot be recorded or rebuilt."""
+
+
+class ArtifactRemoteError(GittrackError):
+    """A remote for artifacts is not configured, cannot be used, or was lost on the way."""
+
+
+class TransferError(ArtifactRemoteError):
+    """A transfer of artifacts came to an end half-way.
+
+    `report` is the `Report` of `store.dvc.transfer`; in its `failed` are also those objects that
+    were not tried any more.
+    """
+
+    report: Any = None
 
 
 class MissingExtraError(GittrackError):

@@ -1,0 +1,447 @@
+"""A DVC remote, opened: objects by name below our prefix, whatever kind of remote it is.
+
+The file system is DVC's, so that its remotes and all their options work. What it says is not
+taken for granted: over http a server that is gone looks like one that has nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from gittrack.errors import ArtifactRemoteError, ConfigError
+from gittrack.store.dvc import local
+from gittrack.store.dvc.config import SECRET, Choice, safe_url
+from gittrack.store.dvc.imports import load, missing_plugin
+from gittrack.store.dvc.listing import is_oid
+from gittrack.store.dvc.local import Told
+from gittrack.store.dvc.pool import Pool
+
+#: Below the remote's own folder, so that no `dvc gc` of the objects there can find ours. Two
+#: letters would be taken for a folder of objects.
+PREFIX = "gittrack"
+#: There an upload that breaks off would leave half an object under its name.
+_NEEDS_RENAME = ("ssh", "hdfs", "webhdfs")
+_WEB = ("http", "https")
+#: Objects a page of a listing, in all object stores.
+_PAGE = 1000
+_SHARDS = tuple(f"{number:02x}" for number in range(256))
+_ASKS = ("ask_password", "ask_passphrase")
+_NOT_FOUND = (404, 410)
+
+#: What is on a remote: name -> size in bytes, None where the remote does not tell.
+Sizes = dict[str, int | None]
+
+
+class Answer(NamedTuple):
+    """Which objects a remote has.
+
+    Args:
+        sizes: those that are there; what is in neither of both is not.
+        errors: those of which it could not be told.
+        gave_up: why the others were not even asked for.
+    """
+
+    sizes: Sizes
+    errors: Mapping[str, Exception]
+    gave_up: Exception | None
+
+
+class TooLargeError(Exception):
+    """The remote sends more than it said, or more than such an object may have."""
+
+
+def open_remote(choice: Choice, *, asks: bool = False) -> Remote:
+    """The remote, ready for use; nothing is asked of it yet where its kind allows.
+
+    Args:
+        asks: whether somebody can type a password.
+    Raises:
+        MissingExtraError: DVC, or its package for this kind of remote, is not installed.
+        ConfigError: its options cannot be used, or want a password that nobody can type.
+        ArtifactRemoteError: it cannot be reached.
+    """
+    fs_module = load("dvc.fs")
+    config_error = load("dvc.config").ConfigError
+    objects_errors = load("dvc_objects.fs.errors")
+    wrong = (config_error, objects_errors.ConfigError, NotImplementedError, KeyError, ValueError)
+    try:
+        cls, options, path = fs_module.get_cloud_fs(choice.config, name=choice.name)
+    except wrong as error:
+        raise _unusable(choice, error) from error
+    except ImportError as error:
+        # "s3 is supported, but requires ...": a remote:// URL does not tell.
+        raise missing_plugin(str(error).partition(" ")[0], error) from error
+    # We keep objects by their hash on every remote, also on those that have versions.
+    options = {k: v for k, v in options.items() if k not in ("version_aware", "worktree")}
+    asked = [key for key in _ASKS if options.get(key)]
+    if asked and not asks and not options.get(asked[0].removeprefix("ask_")):
+        raise ConfigError(
+            f"the remote '{choice.name}' wants a password, and nobody can type it",
+            why=f"{asked[0]} is set",
+            next="gittrack push --artifacts-only",
+        )
+    hidden = [str(value) for key, value in options.items() if key in SECRET and value]
+    try:
+        fs = cls(**options)
+        # Made here, by one thread: later, several would make it.
+        _ = fs.fs
+    except objects_errors.RemoteMissingDepsError as error:
+        raise missing_plugin(cls.protocol, error) from error
+    except ImportError as error:
+        raise missing_plugin(cls.protocol, error) from error
+    except wrong as error:
+        raise _unusable(choice, error) from error
+    except Exception as error:
+        # Every library has its own errors for hosts and credentials.
+        raise ArtifactRemoteError(
+            f"the remote '{choice.name}' cannot be reached",
+            why=_hide(describe(error), hidden),
+        ) from error
+    return Remote(choice.name, choice.url, fs, path, hidden)
+
+
+def _unusable(choice: Choice, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"the remote '{choice.name}' cannot be used as it is configured",
+        why=safe_url(describe(error)),
+        next="dvc remote list",
+    )
+
+
+class Remote:
+    """Objects below our prefix of a DVC remote.
+
+    Methods raise what the file system raises, and FileNotFoundError for what is certainly not
+    there; `explain` puts that into words. They may be called by several threads. To be closed, as
+    by `with`.
+    """
+
+    def __init__(self, name: str, url: str, fs: Any, path: str, hidden: Iterable[str]) -> None:
+        self.name = name
+        self.url = url
+        self._fs = fs
+        self._base = path
+        self._root = fs.join(path, PREFIX)
+        self._objects = fs.join(self._root, *local.OBJECTS)
+        self._hidden = tuple(hidden)
+        self._made: set[str] = set()
+        self._lock = threading.Lock()
+        self._is_local = fs.protocol == "local"
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its connections: left to the garbage collector, http complains on standard error."""
+        session = getattr(self._fs.fs, "_session", None)
+        if self._fs.protocol in _WEB and session is not None:
+            load("fsspec.asyn").sync(self._fs.fs.loop, session.close)
+
+    @property
+    def jobs(self) -> int:
+        """How many objects are moved at once, if nobody says otherwise."""
+        return int(self._fs.jobs)
+
+    @property
+    def can_list(self) -> bool:
+        """Whether it tells what it has; plain http does not."""
+        return bool(self._fs.CAN_TRAVERSE)
+
+    def explain(self, error: BaseException) -> str:
+        """One line for people, without the remote's secrets."""
+        return _hide(describe(error), self._hidden)
+
+    def is_there(self) -> bool:
+        """Whether the remote's own folder, or its bucket, exists, as far as that can be told."""
+        if not self.can_list:
+            return True
+        base = self._base
+        if isinstance(self._fs, load("dvc_objects.fs.base").ObjectFileSystem):
+            # There are no folders there, just names that begin alike.
+            base = base.strip("/").partition("/")[0]
+        return bool(self._fs.exists(base))
+
+    # -- what is there -----------------------------------------------------------------------
+
+    def find_size(self, oid: str) -> int | None:
+        """The bytes of an object; None if the remote does not tell.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+        return self._size(self.path(oid))
+
+    def ask(self, oids: Iterable[str], pool: Pool) -> Answer:
+        """Which of those objects are there.
+
+        They are asked for one by one, several at a time, or found in listings, whichever takes
+        fewer requests; the number of objects is estimated by those in one of 256 folders, as DVC
+        does.
+        """
+        wanted = sorted(set(oids))
+        self._fs.fs.invalidate_cache()
+        if self._is_listed_sooner(len(wanted)):
+            shards = sorted({oid[:2] for oid in wanted})
+            parts = pool.each(self._shard, shards)
+            listed = {oid: size for part in parts.results.values() for oid, size in part}
+            sizes = {oid: listed[oid] for oid in wanted if oid in listed}
+            errors = {oid: parts.errors[oid[:2]] for oid in wanted if oid[:2] in parts.errors}
+            return Answer(sizes, errors, parts.gave_up)
+        found = pool.each(self._find, wanted)
+        sizes = {oid: size[0] for oid, size in found.results.items() if size is not None}
+        return Answer(sizes, found.errors, found.gave_up)
+
+    def _is_listed_sooner(self, count: int) -> bool:
+        # On a disk an object is asked for in microseconds.
+        if not self.can_list or self._is_local or count < 32:
+            return False
+        try:
+            pages = max(1, -(-len(self._shard(_SHARDS[0])) // _PAGE))
+        except Exception:
+            # What is wrong is met again, object by object, and told then.
+            return False
+        return pages * len(_SHARDS) < count
+
+    def list_objects(self) -> Iterator[tuple[str, int | None]]:
+        """All objects of ours, with their sizes in bytes.
+
+        Raises:
+            ArtifactRemoteError: it is of a kind that does not tell what it has.
+        """
+        if not self.can_list:
+            raise ArtifactRemoteError(
+                f"the remote '{self.name}' cannot tell what it has",
+                why=f"{self._fs.protocol} has no listings",
+                next="do it where the files of the remote are",
+            )
+        self._fs.fs.invalidate_cache()
+        for shard in _SHARDS:
+            yield from self._shard(shard)
+
+    def _find(self, oid: str) -> tuple[int | None] | None:
+        try:
+            return (self.find_size(oid),)
+        except FileNotFoundError:
+            return None
+
+    def _size(self, path: str) -> int | None:
+        try:
+            info: Mapping[str, Any] = self._fs.info(path)
+        except FileNotFoundError as error:
+            raise _what_it_was(error) from error
+        except NotADirectoryError as error:
+            raise FileNotFoundError(path) from error
+        if info.get("type") == "directory":
+            raise FileNotFoundError(path)
+        size = info.get("size")
+        return None if size is None else int(size)
+
+    def _shard(self, shard: str) -> list[tuple[str, int | None]]:
+        try:
+            found = self._fs.fs.find(self._fs.join(self._objects, shard), detail=True)
+            paths = dict(found) if isinstance(found, dict) else dict.fromkeys(found)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        objects = []
+        for path, info in paths.items():
+            # What else lies there is not ours.
+            oid = "".join(re.split(r"[/\\]", path)[-2:])
+            if oid[:2] != shard or not is_oid(oid):
+                continue
+            try:
+                objects.append((oid, self._size(path) if info is None else info.get("size")))
+            except FileNotFoundError:
+                # Somebody else removed it since.
+                continue
+        return objects
+
+    # -- moving ------------------------------------------------------------------------------
+
+    def path(self, oid: str) -> str:
+        """Where an object lies there, or would."""
+        assert is_oid(oid), oid
+        path: str = self._fs.join(self._objects, oid[:2], oid[2:])
+        return path
+
+    def put(self, source: str, oid: str, told: Told) -> bool:
+        """Send a file to be the object of that name; False if its bytes are not those.
+
+        It is never there in part, as far as that is in our hands.
+        """
+        if not self._is_local and local.hash_file(source) != local.digest_of(oid):
+            return False
+        target = self.path(oid)
+        self._make_folder(target)
+        if self._fs.protocol in _WEB:
+            # Given a path, fsspec leaves the file open when the connection breaks.
+            with open(source, "rb") as file:
+                self._fs.fs.put_file(file, target, callback=_callback(told))
+            return True
+        if not self._is_local and self._fs.protocol not in _NEEDS_RENAME:
+            self._fs.put_file(source, target, callback=_callback(told))
+            return True
+        temporary = self._fs.join(self._root, "tmp", secrets.token_hex(12))
+        self._make_folder(temporary)
+        done = False
+        try:
+            if self._is_local:
+                # One pass: what is hashed is what is written, even if the file changes meanwhile.
+                if local.copy_hashed(source, temporary, told) != local.digest_of(oid):
+                    return False
+                # DVC trusts read-only objects of a folder on disk, and hashes others each time.
+                os.chmod(temporary, 0o444)
+                os.replace(temporary, target)
+            else:
+                self._fs.put_file(source, temporary, callback=_callback(told))
+                self._rename(temporary, target)
+            done = True
+        finally:
+            if not done:
+                self._discard(temporary)
+        return True
+
+    def _rename(self, temporary: str, target: str) -> None:
+        try:
+            self._fs.fs.mv(temporary, target)
+        except Exception:
+            # Some servers rename to nothing that exists: an object that is to be repaired.
+            if not self._fs.exists(target):
+                raise
+            self._fs.fs.rm_file(target)
+            self._fs.fs.mv(temporary, target)
+
+    def _discard(self, temporary: str) -> None:
+        try:
+            if self._fs.exists(temporary):
+                self._fs.fs.rm_file(temporary)
+        except Exception:
+            # It is in nobody's way, and the remote may be gone.
+            return
+
+    def get(self, oid: str, target: str, told: Told, limit: int | None = None) -> str:
+        """Bring an object into a new file, down to the disk; the MD5 of the bytes that came.
+
+        Args:
+            limit: the most bytes that are taken.
+        Raises:
+            FileNotFoundError: it is not there.
+            TooLargeError: there were more.
+        """
+        path = self.path(oid)
+        counted = _limited(told, limit)
+        if self._is_local:
+            return local.copy_hashed(path, target, counted)
+        try:
+            self._fs.get_file(path, target, callback=_callback(counted))
+        except FileNotFoundError as error:
+            raise _what_it_was(error) from error
+        if limit is not None and os.path.getsize(target) > limit:
+            raise TooLargeError(f"it has more than {limit} bytes")
+        digest = local.hash_file(target)
+        local.sync_file(target)
+        return digest
+
+    def remove(self, oid: str) -> None:
+        """Take an object away; one that is not there is none."""
+        try:
+            self._fs.fs.rm_file(self.path(oid))
+        except FileNotFoundError as error:
+            gone = _what_it_was(error)
+            if not isinstance(gone, FileNotFoundError):
+                raise gone from error
+
+    def _make_folder(self, path: str) -> None:
+        folder = self._fs.parent(path)
+        with self._lock:
+            if folder in self._made:
+                return
+        if self._fs.protocol not in _WEB:
+            self._fs.makedirs(folder, exist_ok=True)
+        with self._lock:
+            self._made.add(folder)
+
+
+# -- words -----------------------------------------------------------------------------------
+
+
+def describe(error: BaseException) -> str:
+    """What an error of any library says, in one line."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and getattr(error, "message", None):
+        # aiohttp's own text repeats the URL, and with it a password.
+        return f"the server answered {status} {error.message}"  # type: ignore[attr-defined]
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}"
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _hide(text: str, hidden: Iterable[str]) -> str:
+    for secret in hidden:
+        text = text.replace(secret, "***")
+    return safe_url(text)
+
+
+def _what_it_was(error: FileNotFoundError) -> Exception:
+    """What made http say that a file is not there: it says so of every failure."""
+    cause = error.__cause__
+    if cause is None or isinstance(cause, FileNotFoundError):
+        return error
+    status = getattr(cause, "status", None)
+    if status in _NOT_FOUND or not isinstance(cause, Exception):
+        return error
+    if type(cause).__module__.startswith("aiohttp") or isinstance(cause, (OSError, TimeoutError)):
+        return cause
+    # The other libraries translate their own "no such key".
+    return error
+
+
+def _limited(told: Told, limit: int | None) -> Told:
+    came = 0
+
+    def count(more: int) -> None:
+        nonlocal came
+        came += more
+        if limit is not None and came > limit:
+            raise TooLargeError(f"it has more than {limit} bytes")
+        told(more)
+
+    return count
+
+
+def _callback(told: Told) -> Any:
+    """fsspec's way of telling how far a file is."""
+    return _callback_class()(told)
+
+
+@cache
+def _callback_class() -> Any:
+    base: Any = load("fsspec.callbacks").Callback
+
+    class Callback(base):  # type: ignore[misc]
+        def __init__(self, told: Told) -> None:
+            super().__init__()
+            self._told = told
+            self._seen = 0
+
+        def relative_update(self, inc: int = 1) -> None:
+            self._seen += inc
+            self._told(inc)
+
+        def absolute_update(self, value: int) -> None:
+            self.relative_update(value - self._seen)
+
+        def branched(self, *_: Any, **__: Any) -> Any:
+            return self
+
+    return Callback
