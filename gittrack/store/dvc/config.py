@@ -151,7 +151,9 @@ def _load(worktree: str | None, common_dir: str, remotes: Mapping[str, Options])
 
 def _unusable(error: Exception, folder: str | None) -> ConfigError:
     # The line itself, which ConfigObj quotes, may hold a password.
-    why = re.sub(r'\s*\(".*"\)', "", str(error), flags=re.S).removeprefix("config file error: ")
+    why = re.sub(r"\s*\(['\"].*['\"]\)", "", str(error), flags=re.S).removeprefix(
+        "config file error: "
+    )
     where = f" ({folder})" if folder else ""
     return ConfigError(
         f"the configuration of DVC cannot be used{where}",

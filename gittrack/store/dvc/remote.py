@@ -30,6 +30,10 @@ _NEEDS_RENAME = ("ssh", "hdfs", "webhdfs")
 _WEB = ("http", "https")
 #: Objects a page of a listing, in all object stores.
 _PAGE = 1000
+#: Up to so many pages one after the other are sooner read than 256 at the same time.
+_WHOLE = 16
+#: So few objects are asked for one by one.
+_FEW = 32
 _SHARDS = tuple(f"{number:02x}" for number in range(256))
 _ASKS = ("ask_password", "ask_passphrase")
 _NOT_FOUND = (404, 410)
@@ -133,6 +137,7 @@ class Remote:
         self._made: set[str] = set()
         self._lock = threading.Lock()
         self._is_local = fs.protocol == "local"
+        self._pages_a_shard = 1
 
     def __enter__(self) -> Remote:
         return self
@@ -184,32 +189,49 @@ class Remote:
         """Which of those objects are there.
 
         They are asked for one by one, several at a time, or found in listings, whichever takes
-        fewer requests; the number of objects is estimated by those in one of 256 folders, as DVC
-        does.
+        fewer requests.
         """
         wanted = sorted(set(oids))
         self._fs.fs.invalidate_cache()
-        if self._is_listed_sooner(len(wanted)):
-            shards = sorted({oid[:2] for oid in wanted})
-            parts = pool.each(self._shard, shards)
+        folders = self._sooner_listed(wanted)
+        if folders:
+            parts = pool.each(self._list, folders)
             listed = {oid: size for part in parts.results.values() for oid, size in part}
             sizes = {oid: listed[oid] for oid in wanted if oid in listed}
-            errors = {oid: parts.errors[oid[:2]] for oid in wanted if oid[:2] in parts.errors}
+            errors = {
+                oid: error
+                for folder, error in parts.errors.items()
+                for oid in wanted
+                if oid.startswith(folder)
+            }
             return Answer(sizes, errors, parts.gave_up)
         found = pool.each(self._find, wanted)
         sizes = {oid: size[0] for oid, size in found.results.items() if size is not None}
         return Answer(sizes, found.errors, found.gave_up)
 
-    def _is_listed_sooner(self, count: int) -> bool:
+    def _sooner_listed(self, wanted: list[str]) -> list[str]:
+        """The folders whose listings take fewer requests than asking for each object; or none."""
         # On a disk an object is asked for in microseconds.
-        if not self.can_list or self._is_local or count < 32:
-            return False
+        if not self.can_list or self._is_local or len(wanted) < _FEW:
+            return []
         try:
-            pages = max(1, -(-len(self._shard(_SHARDS[0])) // _PAGE))
+            folders = self._folders()
         except Exception:
             # What is wrong is met again, object by object, and told then.
-            return False
-        return pages * len(_SHARDS) < count
+            return []
+        if len(folders) == 1:
+            return folders
+        shards = sorted({oid[:2] for oid in wanted})
+        return shards if len(shards) * self._pages_a_shard < len(wanted) else []
+
+    def _folders(self) -> list[str]:
+        """What to list to see everything: the whole, or, of a large remote, each of 256 folders.
+
+        How much there is is estimated by what is in one of these, as DVC does.
+        """
+        count = len(self._list(_SHARDS[0]))
+        self._pages_a_shard = max(1, -(-count // _PAGE))
+        return [""] if count * len(_SHARDS) <= _WHOLE * _PAGE else list(_SHARDS)
 
     def list_objects(self) -> Iterator[tuple[str, int | None]]:
         """All objects of ours, with their sizes in bytes.
@@ -224,8 +246,8 @@ class Remote:
                 next="do it where the files of the remote are",
             )
         self._fs.fs.invalidate_cache()
-        for shard in _SHARDS:
-            yield from self._shard(shard)
+        for folder in self._folders():
+            yield from self._list(folder)
 
     def _find(self, oid: str) -> tuple[int | None] | None:
         try:
@@ -245,17 +267,20 @@ class Remote:
         size = info.get("size")
         return None if size is None else int(size)
 
-    def _shard(self, shard: str) -> list[tuple[str, int | None]]:
+    def _list(self, shard: str) -> list[tuple[str, int | None]]:
+        """The objects in one folder of two digits; in all of them if there are no digits."""
+        folder = self._fs.join(self._objects, shard) if shard else self._objects
         try:
-            found = self._fs.fs.find(self._fs.join(self._objects, shard), detail=True)
+            found = self._fs.fs.find(folder, detail=True)
             paths = dict(found) if isinstance(found, dict) else dict.fromkeys(found)
         except (FileNotFoundError, NotADirectoryError):
             return []
         objects = []
         for path, info in paths.items():
+            *above, first, rest = re.split(r"[/\\]", path)[-4:]
+            oid = first + rest
             # What else lies there is not ours.
-            oid = "".join(re.split(r"[/\\]", path)[-2:])
-            if oid[:2] != shard or not is_oid(oid):
+            if tuple(above) != local.OBJECTS or len(first) != 2 or not is_oid(oid):
                 continue
             try:
                 objects.append((oid, self._size(path) if info is None else info.get("size")))

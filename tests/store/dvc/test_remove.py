@@ -1,0 +1,68 @@
+"""What lies on a remote, and taking it away: ours alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gittrack.errors import ArtifactRemoteError
+from gittrack.store.dvc.transfer import Removal, push, remove
+from tests.store.dvc.shelf import Shelf, WebServer, connect, many, name_of
+
+
+def test_what_is_there_is_listed_with_sizes(ours: Shelf, disk: Shelf, tmp_path: Path) -> None:
+    remote = connect("disk", tmp_path)
+    assert list(remote.list_objects()) == []
+    push(str(ours.folder), remote, [ours.add_folder(many(30))])
+    # Neither objects of DVC, nor what is no object at all.
+    Shelf(tmp_path / "disk").add(b"DVC's own")
+    (disk.folder / "tmp" / "half").write_text("x")
+    disk.put(f"{'a' * 20}.tmp", b"x")
+    found = dict(remote.list_objects())
+    assert found == {oid: len(ours.read(oid)) for oid in ours.names()}
+
+
+def test_ours_are_removed_and_nothing_else(disk: Shelf, tmp_path: Path) -> None:
+    files = many(5)
+    folder, kept = disk.add_folder(files), disk.add(b"kept")
+    theirs = Shelf(tmp_path / "disk")
+    same = theirs.add(files["part/0000.bin"])
+    outside = tmp_path / "disk" / "x"
+    outside.write_text("x")
+    gone = [folder, *(name_of(data) for data in files.values())]
+    done = remove(connect("disk", tmp_path), [*gone, "0" * 32, "../../../x"])
+    assert set(done.removed) == {*gone, "0" * 32}
+    assert list(done.failed) == ["../../../x"]
+    assert disk.names() == {kept} and theirs.has(same) and outside.exists()
+
+
+def test_listings_go_before_files(
+    web: Callable[..., WebServer], disk: Shelf, tmp_path: Path
+) -> None:
+    remote = connect("disk", tmp_path)
+    folder = disk.add_folder(many(5))
+    order: list[str] = []
+    take = remote.remove
+    remote.remove = lambda oid: (order.append(oid), take(oid))[1]  # type: ignore[method-assign]
+    remove(remote, disk.names(), jobs=3)
+    assert order[0] == folder and len(order) == 6
+
+
+def test_what_cannot_be_removed_is_told(disk: Shelf, tmp_path: Path) -> None:
+    remote = connect("disk", tmp_path)
+    a, b = disk.add(b"a"), disk.add(b"b")
+
+    def pretend(oid: str) -> None:
+        if oid == b:
+            raise PermissionError(13, "Permission denied")
+
+    remote.remove = pretend  # type: ignore[method-assign]
+    done = remove(remote, [a, b])
+    assert done == Removal((), {a: "the remote still has it", b: "Permission denied"})
+
+
+def test_http_cannot_list(web: Callable[..., WebServer], tmp_path: Path) -> None:
+    with pytest.raises(ArtifactRemoteError, match="http has no listings"):
+        list(connect(web().url, tmp_path).list_objects())
