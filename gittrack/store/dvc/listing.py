@@ -20,6 +20,8 @@ _MAX_NAME_BYTES = 255
 
 _OBJECT = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _FILE = re.compile(r"[0-9a-f]{32}")
+#: The folders above all objects, in our store and below the prefix of a remote.
+OBJECTS = ("files", "md5")
 DIR_SUFFIX = ".dir"
 
 
@@ -36,6 +38,14 @@ def is_oid(text: str) -> bool:
     Only such a text may become a path.
     """
     return _OBJECT.fullmatch(text) is not None
+
+
+def oid_at(path: str) -> str | None:
+    """The name of the object that lies at a path, of whatever system; None if none does."""
+    *above, first, rest = ("", "", "", *re.split(r"[/\\]", path))[-4:]
+    oid = first + rest
+    is_place = tuple(above) == OBJECTS and len(first) == 2 and is_oid(oid)
+    return oid if is_place else None
 
 
 def is_folder(oid: str) -> bool:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-#: Where objects lie, in our store and below the prefix of a remote.
-OBJECTS = ("files", "md5")
+from gittrack.store.dvc.listing import OBJECTS, oid_at
+
 _TEMPORARY = "tmp"
 _CHUNK = 2**20
 
@@ -36,8 +37,8 @@ class Store:
     def find_size(self, oid: str) -> int | None:
         """The bytes of an object; None if it is not here."""
         try:
-            return os.stat(self.path(oid)).st_size
-        except (FileNotFoundError, NotADirectoryError):
+            return file_size(self.path(oid))
+        except FileNotFoundError:
             return None
 
     def is_sound(self, oid: str) -> bool:
@@ -77,6 +78,37 @@ class Store:
         os.makedirs(os.path.dirname(final), exist_ok=True)
         os.chmod(path, 0o444)
         os.replace(path, final)
+
+
+def file_size(path: str) -> int:
+    """The bytes of a file.
+
+    Raises:
+        FileNotFoundError: there is none; a folder is none.
+    """
+    try:
+        found = os.stat(path)
+    except NotADirectoryError as error:
+        raise FileNotFoundError(path) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(path)
+    return found.st_size
+
+
+def list_objects(folder: str) -> list[tuple[str, int | None]]:
+    """The objects below a folder, with their sizes in bytes; nothing if it is not there."""
+    objects: list[tuple[str, int | None]] = []
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    for entry in entries:
+        if entry.is_dir():
+            objects += list_objects(entry.path)
+        elif oid := oid_at(entry.path):
+            objects.append((oid, entry.stat().st_size))
+    return objects
 
 
 def digest_of(oid: str) -> str:

@@ -7,10 +7,10 @@ taken for granted: over http a server that is gone looks like one that has nothi
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from gittrack.errors import ArtifactRemoteError, ConfigError
 from gittrack.store.dvc import local
 from gittrack.store.dvc.config import SECRET, Choice, safe_url
 from gittrack.store.dvc.imports import load, missing_plugin
-from gittrack.store.dvc.listing import is_oid
+from gittrack.store.dvc.listing import OBJECTS, is_oid, oid_at
 from gittrack.store.dvc.local import Told
 from gittrack.store.dvc.pool import Pool
 
@@ -27,6 +27,7 @@ from gittrack.store.dvc.pool import Pool
 PREFIX = "gittrack"
 #: There an upload that breaks off would leave half an object under its name.
 _NEEDS_RENAME = ("ssh", "hdfs", "webhdfs")
+_TEMPORARY = "tmp"
 _WEB = ("http", "https")
 #: Objects a page of a listing, in all object stores.
 _PAGE = 1000
@@ -132,11 +133,12 @@ class Remote:
         self._fs = fs
         self._base = path
         self._root = fs.join(path, PREFIX)
-        self._objects = fs.join(self._root, *local.OBJECTS)
+        self._objects = fs.join(self._root, *OBJECTS)
         self._hidden = tuple(hidden)
         self._made: set[str] = set()
         self._lock = threading.Lock()
         self._is_local = fs.protocol == "local"
+        self._is_object_store = isinstance(fs, load("dvc_objects.fs.base").ObjectFileSystem)
         self._pages_a_shard = 1
 
     def __enter__(self) -> Remote:
@@ -170,7 +172,7 @@ class Remote:
         if not self.can_list:
             return True
         base = self._base
-        if isinstance(self._fs, load("dvc_objects.fs.base").ObjectFileSystem):
+        if self._is_object_store:
             # There are no folders there, just names that begin alike.
             base = base.strip("/").partition("/")[0]
         return bool(self._fs.exists(base))
@@ -211,8 +213,8 @@ class Remote:
 
     def _sooner_listed(self, wanted: list[str]) -> list[str]:
         """The folders whose listings take fewer requests than asking for each object; or none."""
-        # On a disk an object is asked for in microseconds.
-        if not self.can_list or self._is_local or len(wanted) < _FEW:
+        # Elsewhere a listing is a walk through folders, which passes over what it cannot read.
+        if not self._is_object_store or len(wanted) < _FEW:
             return []
         try:
             folders = self._folders()
@@ -256,10 +258,13 @@ class Remote:
             return None
 
     def _size(self, path: str) -> int | None:
+        if self._is_local:
+            # As fsspec does, at a tenth of the time.
+            return local.file_size(path)
         try:
             info: Mapping[str, Any] = self._fs.info(path)
         except FileNotFoundError as error:
-            raise _what_it_was(error) from error
+            raise self._what_it_was(error) from error
         except NotADirectoryError as error:
             raise FileNotFoundError(path) from error
         if info.get("type") == "directory":
@@ -270,23 +275,20 @@ class Remote:
     def _list(self, shard: str) -> list[tuple[str, int | None]]:
         """The objects in one folder of two digits; in all of them if there are no digits."""
         folder = self._fs.join(self._objects, shard) if shard else self._objects
+        if self._is_local:
+            return local.list_objects(folder)
+        # A walk passes over folders that it cannot read, unless it is told not to.
+        how = {} if self._is_object_store else {"on_error": "raise"}
         try:
-            found = self._fs.fs.find(folder, detail=True)
-            paths = dict(found) if isinstance(found, dict) else dict.fromkeys(found)
+            found = self._fs.fs.find(folder, detail=True, **how)
         except (FileNotFoundError, NotADirectoryError):
             return []
         objects = []
-        for path, info in paths.items():
-            *above, first, rest = re.split(r"[/\\]", path)[-4:]
-            oid = first + rest
-            # What else lies there is not ours.
-            if tuple(above) != local.OBJECTS or len(first) != 2 or not is_oid(oid):
-                continue
-            try:
-                objects.append((oid, self._size(path) if info is None else info.get("size")))
-            except FileNotFoundError:
-                # Somebody else removed it since.
-                continue
+        for path, info in found.items():
+            oid = oid_at(path)
+            if oid is not None:
+                size = info.get("size")
+                objects.append((oid, None if size is None else int(size)))
         return objects
 
     # -- moving ------------------------------------------------------------------------------
@@ -314,7 +316,7 @@ class Remote:
         if not self._is_local and self._fs.protocol not in _NEEDS_RENAME:
             self._fs.put_file(source, target, callback=_callback(told))
             return True
-        temporary = self._fs.join(self._root, "tmp", secrets.token_hex(12))
+        temporary = self._fs.join(self._root, _TEMPORARY, secrets.token_hex(12))
         self._make_folder(temporary)
         done = False
         try:
@@ -368,7 +370,7 @@ class Remote:
         try:
             self._fs.get_file(path, target, callback=_callback(counted))
         except FileNotFoundError as error:
-            raise _what_it_was(error) from error
+            raise self._what_it_was(error) from error
         if limit is not None and os.path.getsize(target) > limit:
             raise TooLargeError(f"it has more than {limit} bytes")
         digest = local.hash_file(target)
@@ -380,9 +382,36 @@ class Remote:
         try:
             self._fs.fs.rm_file(self.path(oid))
         except FileNotFoundError as error:
-            gone = _what_it_was(error)
+            gone = self._what_it_was(error)
             if not isinstance(gone, FileNotFoundError):
                 raise gone from error
+
+    def _what_it_was(self, error: FileNotFoundError) -> Exception:
+        """What made http say that a file is not there: it says so of every failure."""
+        cause = error.__cause__
+        is_answer = getattr(cause, "status", None) in _NOT_FOUND
+        if self._fs.protocol in _WEB and isinstance(cause, Exception) and not is_answer:
+            return cause
+        return error
+
+    def remove_leftovers(self, before_s: float) -> int:
+        """Remove what uploads that broke off left outside the objects; how many files.
+
+        Args:
+            before_s: last written before that time, in seconds since 1970; a younger one may be
+                under way.
+        """
+        if not self._is_local and self._fs.protocol not in _NEEDS_RENAME:
+            return 0
+        folder = self._fs.join(self._root, _TEMPORARY)
+        removed = 0
+        for path in self._fs.ls(folder) if self._fs.exists(folder) else ():
+            written = self._fs.info(path).get("mtime")
+            written_s = written.timestamp() if isinstance(written, datetime) else written
+            if written_s is not None and written_s < before_s:
+                self._fs.fs.rm_file(path)
+                removed += 1
+        return removed
 
     def _make_folder(self, path: str) -> None:
         folder = self._fs.parent(path)
@@ -415,20 +444,6 @@ def _hide(text: str, hidden: Iterable[str]) -> str:
     for secret in hidden:
         text = text.replace(secret, "***")
     return safe_url(text)
-
-
-def _what_it_was(error: FileNotFoundError) -> Exception:
-    """What made http say that a file is not there: it says so of every failure."""
-    cause = error.__cause__
-    if cause is None or isinstance(cause, FileNotFoundError):
-        return error
-    status = getattr(cause, "status", None)
-    if status in _NOT_FOUND or not isinstance(cause, Exception):
-        return error
-    if type(cause).__module__.startswith("aiohttp") or isinstance(cause, (OSError, TimeoutError)):
-        return cause
-    # The other libraries translate their own "no such key".
-    return error
 
 
 def _limited(told: Told, limit: int | None) -> Told:

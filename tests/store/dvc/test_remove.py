@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,3 +67,18 @@ def test_what_cannot_be_removed_is_told(disk: Shelf, tmp_path: Path) -> None:
 def test_http_cannot_list(web: Callable[..., WebServer], tmp_path: Path) -> None:
     with pytest.raises(ArtifactRemoteError, match="http has no listings"):
         list(connect(web().url, tmp_path).list_objects())
+
+
+def test_what_uploads_that_broke_off_left_is_removed_when_it_is_old(
+    disk: Shelf, tmp_path: Path
+) -> None:
+    remote = connect("disk", tmp_path)
+    assert remote.remove_leftovers(2e9) == 0
+    kept = disk.add(b"x")
+    (disk.folder / "tmp").mkdir()
+    for name, time_s in (("old", 1000), ("young", 2000)):
+        (disk.folder / "tmp" / name).write_text("half")
+        os.utime(disk.folder / "tmp" / name, (time_s, time_s))
+    assert remote.remove_leftovers(1500) == 1
+    assert disk.leftovers() == [str(disk.folder / "tmp" / "young")]
+    assert disk.names() == {kept}
