@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from gittrack.cli import arguments
+from gittrack.cli.carrying import Carrier
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import plural, safe
 from gittrack.cli.session import open_repo
-from gittrack.errors import EXIT_OK
 from gittrack.repo import Repo
 from gittrack.repo.sharing import Share
 from gittrack.repo.sync import Moved, Synced
@@ -26,34 +27,77 @@ _KEPT = (Moved.DELETED, Moved.REWOUND)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the remote and the deadline."""
+    """Declare the remote, the deadline, and what is to happen with large artifacts."""
     parser.add_argument("remote", nargs="?", metavar="REMOTE", help="default: that of the branch")
     parser.add_argument(
         "--deadline", type=float, metavar="S", help="give up after so many seconds; ask nothing"
     )
+    which = parser.add_mutually_exclusive_group()
+    is_pull = parser.prog.endswith("pull")
+    if not parser.prog.endswith("push"):
+        which.add_argument(
+            "--artifacts", action="store_true", help="also bring the bytes of large artifacts"
+        )
+    if not is_pull:
+        which.add_argument(
+            "--no-artifacts", action="store_true", help="leave the bytes of large artifacts here"
+        )
+    which.add_argument(
+        "--artifacts-only", action="store_true", help="move the bytes of large artifacts alone"
+    )
+    arguments.completed(
+        parser.add_argument(
+            "--run", action="append", metavar="RUN",
+            help="artifacts of this run alone; may be given several times",
+        ),
+        arguments.RUNS,
+    )  # fmt: skip
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="artifacts that move at a time")
+    parser.add_argument(
+        "--artifact-remote", metavar="NAME", help="the remote of artifacts; default: as configured"
+    )
+
+
+def _jobs(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= 256:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 256")
+    return int(text)
 
 
 def exchange(args: argparse.Namespace, out: Output, *steps: Callable[..., Synced]) -> int:
     """Do the steps with the remote, and say what went where."""
+    pushes, pulls = Repo.push in steps, Repo.pull in steps
+    asks = args.deadline is None and sys.stdin.isatty()
     with open_repo(out) as repo:
-        share = repo.share_remote(args.remote)
-        tell_share(share, out)
-        asks = args.deadline is None and sys.stdin.isatty()
-        done = [step(repo, share.name, deadline_s=args.deadline, asks=asks) for step in steps]
+        carrier = Carrier(repo, args, out, asks=asks)
+        if not args.artifacts_only:
+            share = repo.share_remote(args.remote)
+            tell_share(share, out)
+        # First the bytes, then the runs that name them.
+        if pushes and not getattr(args, "no_artifacts", False):
+            carrier.push()
+        if not args.artifacts_only:
+            done = [step(repo, share.name, deadline_s=args.deadline, asks=asks) for step in steps]
+            _tell(done, share.name, out, pushes=pushes, pulls=pulls)
+        wants = args.artifacts_only and not pushes
+        if pulls and (wants or getattr(args, "artifacts", False)):
+            carrier.pull()
+    return carrier.code
+
+
+def _tell(done: Sequence[Synced], remote: str, out: Output, *, pushes: bool, pulls: bool) -> None:
     received, sent = sum(item.received for item in done), sum(item.sent for item in done)
-    pushes = Repo.push in steps
     for item in done:
         for line in _warnings(item, pushes=pushes):
             out.note(f"gittrack: {line}")
     said = []
     if done[-1].is_empty and not pushes:
-        said.append(f"{safe(share.name)} has no runs")
-    elif received or Repo.pull in steps:
-        said.append(f"{plural(received, 'run')} came from {safe(share.name)}")
+        said.append(f"{safe(remote)} has no runs")
+    elif received or pulls:
+        said.append(f"{plural(received, 'run')} came from {safe(remote)}")
     if pushes:
-        said.append(f"{plural(sent, 'run')} went to {safe(share.name)}")
+        said.append(f"{plural(sent, 'run')} went to {safe(remote)}")
     out.lines(said)
-    return EXIT_OK
 
 
 def tell_share(share: Share, out: Output) -> None:

@@ -13,7 +13,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gittrack.config.settings import LISTS, SETTINGS, VARIABLES, Setting, Value, render_value
+from gittrack.config.settings import (
+    LISTS,
+    SETTINGS,
+    VARIABLES,
+    Setting,
+    Value,
+    parse_remote,
+    render_value,
+    without_secrets,
+)
 from gittrack.errors import ConfigError
 
 FILE_NAME = ".gittrack.yaml"
@@ -33,6 +42,9 @@ class Config(NamedTuple):
     redact_allow: tuple[str, ...]
     artifacts_max_file_bytes: int
     artifacts_max_run_bytes: int
+    artifacts_remote: str
+    artifacts_remotes: tuple[str, ...]
+    artifacts_local_remotes: tuple[str, ...]
     params_max_bytes: int
     metrics_maximize: tuple[str, ...]
     metrics_minimize: tuple[str, ...]
@@ -98,7 +110,8 @@ def describe(
     lines = []
     for setting in SETTINGS:
         value, origin = found.get(setting.name, (setting.default, "default"))
-        lines.append(Described(setting.name, render_value(value), origin))
+        shown = render_value(without_secrets(setting, value))
+        lines.append(Described(setting.name, shown, origin))
     for variable in VARIABLES:
         text = environ.get(variable.name, "")
         origin = f"environment {variable.name}" if text else "default"
@@ -315,6 +328,8 @@ def _parse_list(setting: Setting, texts: Sequence[str], origin: str, fix: str) -
         raise _wrong(setting, "a list", origin, fix)
     for text in texts:
         if not text or re.search(_UNFIT, text):
+            raise _wrong(setting, repr(text), origin, fix)
+        if setting.kind == "remotes" and parse_remote(text) is None:
             raise _wrong(setting, repr(text), origin, fix)
         if setting.kind == "patterns":
             try:

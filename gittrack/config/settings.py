@@ -18,10 +18,14 @@ _ALLOWED = {
     "text": "text on one line",
     "globs": "a list of file patterns",
     "patterns": "a list of regular expressions",
+    "remotes": "a list of NAME=URL and NAME.OPTION=VALUE",
     "store ref": "refs/gittrack/store/main, or a branch below refs/heads/gittrack/",
 }
 #: The kinds whose value is a tuple of texts.
-LISTS = ("globs", "patterns")
+LISTS = ("globs", "patterns", "remotes")
+#: What holds a secret, of the options of a remote.
+_SECRET = re.compile(r"(?i)(key|token|secret|pass|credential|connection|sas)")
+_REMOTE = re.compile(r"([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_]+))?=(.+)", re.DOTALL)
 
 
 class Setting(NamedTuple):
@@ -151,6 +155,28 @@ SETTINGS = (
         1_000_000,
         "The most that the artifacts of one run may take in git together.",
         "runs make many small files",
+    ),
+    Setting(
+        "artifacts.remote",
+        "text",
+        "",
+        "The DVC remote that large artifacts go to; DVC's default if there is one.",
+        "several remotes are there, and DVC's default is another one's",
+    ),
+    Setting(
+        "artifacts.remotes",
+        "remotes",
+        (),
+        "Remotes for large artifacts, beside those that DVC's own configuration has.",
+        "the repository does not use DVC, and the whole team shares one place",
+    ),
+    Setting(
+        "artifacts.local_remotes",
+        "remotes",
+        (),
+        "The same for this clone alone, added to the others.",
+        "a remote needs a key or a password, or is this machine's own",
+        shared=False,
     ),
     Setting(
         "params.max_bytes",
@@ -319,6 +345,25 @@ VARIABLES = (
         "one `git push`, or everything on this machine, shall do without them",
     ),
 )
+
+
+def parse_remote(text: str) -> tuple[str, str, str] | None:
+    """Name, option and value of one entry of such a list, None if it is none."""
+    found = _REMOTE.fullmatch(text)
+    return None if found is None else (found[1], found[2] or "url", found[3])
+
+
+def without_secrets(setting: Setting, value: Value) -> Value:
+    """The value as it may be shown."""
+    if setting.kind != "remotes" or not isinstance(value, tuple):
+        return value
+    shown = []
+    for text in value:
+        found = parse_remote(text)
+        if found is not None and _SECRET.search(found[1]):
+            text = f"{found[0]}.{found[1]}=***"
+        shown.append(re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", text))
+    return tuple(shown)
 
 
 def render_value(value: Value) -> str:

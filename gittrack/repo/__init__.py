@@ -13,6 +13,7 @@ from gittrack.capture import process
 from gittrack.errors import GittrackError, RunNotFoundError
 from gittrack.repo import recover as recovery
 from gittrack.repo.along import Along
+from gittrack.repo.carrying import Carrying
 from gittrack.repo.changing import Changing
 from gittrack.repo.files import Checkout
 from gittrack.repo.opened import warn
@@ -20,7 +21,6 @@ from gittrack.repo.recording import Recording
 from gittrack.repo.recover import Recovered, Waiting
 from gittrack.repo.seal import check_writable, first_files
 from gittrack.repo.sharing import Share
-from gittrack.repo.storing import Storing
 from gittrack.store import layout
 from gittrack.store.paths import find_paths
 from gittrack.store.write import NOBODY, Tree, update
@@ -61,7 +61,7 @@ class RecoverReport(NamedTuple):
     rejoined: int = 0
 
 
-class Repo(Storing, Along, Changing, Recording):
+class Repo(Carrying, Along, Changing, Recording):
     """The runs of one git repository.
 
     Open it with `Repo.find`. A Repo may be used from several threads to record; read from

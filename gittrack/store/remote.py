@@ -153,7 +153,7 @@ def share(git: Git, link: Link, before: Link | None) -> None:
     """
     old = link if before is None else before
     key = f"remote.{link.remote}.fetch"
-    _configure(git, "--replace-all", key, link.refspec, f"^{re.escape(old.refspec)}$")
+    configure(git, "--replace-all", key, link.refspec, f"^{re.escape(old.refspec)}$")
     if old.place:
         _forget(git, old.place)
 
@@ -161,7 +161,7 @@ def share(git: Git, link: Link, before: Link | None) -> None:
 def unshare(git: Git, link: Link) -> None:
     """Undo `share`, and forget what the remote had."""
     key = f"remote.{link.remote}.fetch"
-    _configure(git, "--unset-all", key, f"^{re.escape(link.refspec)}$")
+    configure(git, "--unset-all", key, f"^{re.escape(link.refspec)}$")
     _forget(git, link.place or link.remote)
 
 
@@ -179,7 +179,8 @@ def _forget(git: Git, place: str) -> None:
         git.run("update-ref", "-d", ref)
 
 
-def _configure(git: Git, *args: str) -> None:
+def configure(git: Git, *args: str) -> None:
+    """Change git's configuration of this repository; another process may be about it too."""
     for attempt in range(_MAX_TRIES):
         try:
             git.run("config", *args)

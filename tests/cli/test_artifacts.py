@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Project
+from tests.cli.conftest import ROOT, Project
 
 
 @pytest.fixture
@@ -119,3 +123,127 @@ def test_a_page_shows_what_is_kept(kept: Project) -> None:
     page = kept.out("show", "one")
     assert "    ckpt/     25 files  3.75 MB\n    model.pt  300 kB\n    note.txt  6 B\n" in page
     assert "ckpt//" not in kept.out("diff", "one", "one", "--all")
+
+
+# -- remotes ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(kept: Project, tmp_path: Path) -> Project:
+    """The same, with a hub for its runs."""
+    kept.git("init", "-q", "--bare", str(tmp_path / "hub.git"))
+    kept.git("remote", "add", "origin", str(tmp_path / "hub.git"))
+    kept.git("push", "-q", "origin", "HEAD")
+    return kept
+
+
+def test_artifacts_go_with_push_and_come_when_asked_for(shared: Project, tmp_path: Path) -> None:
+    # Without a remote for them runs go alone, and that is said.
+    done = shared.gittrack("push")
+    assert (done.returncode, done.stdout) == (0, "1 run went to origin\n")
+    assert "large artifacts stay here" in done.stderr
+    assert "gittrack remote artifacts add NAME URL" in done.stderr
+    assert "stay here" not in shared.gittrack("push", "--no-artifacts").stderr
+    added = shared.gittrack("remote", "artifacts", "add", "store", str(tmp_path / "remote"))
+    assert added.stdout == "store gets large artifacts of this clone\n"
+    assert "put into .gittrack.yaml: artifacts: {remotes: ['store=" in added.stderr
+    assert shared.out("remote", "artifacts") == f"* store  {tmp_path / 'remote'}\n"
+    out = shared.out("push")
+    assert out == "27 objects, 4.05 MB went to store\n0 runs went to origin\n"
+    assert shared.out("push", "--artifacts-only") == (
+        "0 objects went to store; 27 were there\n"
+    )  # fmt: skip
+
+    shared.git("clone", "-q", str(tmp_path / "hub.git"), str(tmp_path / "b"))
+    b = Project(tmp_path / "b")
+    b.write(".gittrack.yaml", f"artifacts: {{remotes: ['store={tmp_path / 'remote'}']}}\n")
+    assert b.out("pull") == "1 run came from origin\n"
+    assert b.out("artifacts", "ls", "one").splitlines()[2].split() == [
+        "model.pt", "300", "kB", "not", "here",
+    ]  # fmt: skip
+    assert "not here: 25 files" in b.out("artifacts", "ls", "one")
+    assert b.out("artifacts", "get", "one", "ckpt/sub/03.bin") == "03.bin\n"
+    assert (tmp_path / "b" / "03.bin").read_bytes() == b"\x03" * 150_000
+    assert b.out("pull", "--artifacts", "--run", "one", "--jobs", "2") == (
+        "0 runs came from origin\n25 objects, 3.9 MB came from store; 2 were there\n"
+    )
+    assert b.gittrack("artifacts", "verify", "one").returncode == 0
+    assert b.out("sync", "--artifacts").splitlines()[-1].endswith("27 were there")
+
+
+def test_what_did_not_get_there_is_named(shared: Project, tmp_path: Path) -> None:
+    shared.out("remote", "artifacts", "add", "store", str(tmp_path / "remote"))
+    shared.out("push")
+    objects = tmp_path / "remote" / "gittrack" / "files" / "md5"
+    (large,) = [p for p in objects.rglob("*") if p.is_file() and p.stat().st_size == 300_000]
+    large.unlink()
+    shared.git("clone", "-q", str(tmp_path / "hub.git"), str(tmp_path / "b"))
+    b = Project(tmp_path / "b")
+    b.out("pull")
+    b.out("remote", "artifacts", "add", "store", str(tmp_path / "remote"))
+    done = b.gittrack("pull", "--artifacts")
+    assert done.returncode == 1
+    assert "model.pt of run one: it is neither here nor there" in done.stderr
+    assert "26 objects" in done.stdout
+    # Who has it sends it again.
+    assert shared.out("push").startswith("1 object, 300 kB went to store; 26 were there\n")
+    assert b.gittrack("pull", "--artifacts").returncode == 0
+
+
+def test_a_remote_that_is_lost_does_not_keep_runs_back(shared: Project, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    shared.out("remote", "artifacts", "add", "store", str(tmp_path / "file"))
+    done = shared.gittrack("push")
+    assert done.returncode == 1
+    assert done.stdout == "1 run went to origin\n"
+    assert "error: " in done.stderr
+    assert "store" in done.stderr
+    done = shared.gittrack("push", "--artifacts-only")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    shared.out("remote", "artifacts", "remove", "store")
+    assert shared.gittrack("remote", "artifacts", "remove", "store").returncode == 1
+
+
+def test_secrets_of_a_remote_are_not_shown(empty: Project) -> None:
+    empty.out("remote", "artifacts", "add", "s", "https://ada:hush@example.org/x")
+    done = subprocess.run(
+        [sys.executable, "-m", "gittrack", "remote", "artifacts", "set", "s", "password", "-"],
+        cwd=empty.path, input="very hush\n", capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "s has another password in this clone\n"
+    assert "very hush" in empty.git("config", "--list")
+    for args in (("config",), ("config", "--format", "json"), ("remote", "artifacts")):
+        assert "hush" not in empty.out(*args)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("remote", "artifacts", "add", "x"),
+        ("remote", "artifacts", "what"),
+        ("remote", "artifacts", "add", "a b", "s3://x"),
+        ("remote", "share", "origin", "more"),
+        ("push", "--jobs", "0"),
+        ("push", "--artifacts-only", "--no-artifacts"),
+        ("pull", "--no-artifacts"),
+    ],
+)
+def test_what_no_remote_can_be_told(empty: Project, args: tuple[str, ...]) -> None:
+    assert empty.gittrack(*args).returncode == 2
+
+
+def test_a_progress_bar_is_for_those_who_watch(shared: Project, tmp_path: Path) -> None:
+    shared.out("remote", "artifacts", "add", "store", str(tmp_path / "remote"))
+    watcher, stderr = os.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "gittrack", "push", "--artifacts-only"],
+        cwd=shared.path, env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        stdout=subprocess.PIPE, stderr=stderr, check=True,
+    )  # fmt: skip
+    os.close(stderr)
+    said = os.read(watcher, 1 << 16).decode()
+    os.close(watcher)
+    assert re.search(r"\[#*\.*\] sent 27 of 27 objects, 4\.05 MB of 4\.05 MB", said)
+    assert done.stdout == b"27 objects, 4.05 MB went to store\n"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from gittrack.cli import arguments
+from gittrack.cli.carrying import Progress
 from gittrack.cli.output import Output
 from gittrack.cli.output.formats import LIST_FORMATS
 from gittrack.cli.output.lists import print_records
@@ -102,7 +104,11 @@ def _list(repo: Repo, args: argparse.Namespace, out: Output) -> int:
 def _get(repo: Repo, args: argparse.Namespace, out: Output) -> int:
     found = repo.get_run(args.names[0])
     into = args.into or os.curdir
-    places = repo.lay_out_artifacts(found, args.names[1:], into, force=args.force)
+    places = repo.lay_out_artifacts(
+        found, args.names[1:], into, force=args.force, asks=sys.stdin.isatty(),
+        progress=Progress(out, "fetched"),
+    )  # fmt: skip
+    out.progress("")
     out.lines(safe(os.path.normpath(place)) for place in places)
     return EXIT_OK
 
@@ -111,7 +117,8 @@ def _verify(repo: Repo, args: argparse.Namespace, out: Output) -> int:
     def progress(objects: int, total: int) -> None:
         out.progress(f"{objects:,} objects, {size(total)}")
 
-    done = repo.verify_artifacts(_runs(repo, args), repair=args.repair, progress=progress)
+    check = repo.repair_artifacts if args.repair else repo.verify_artifacts
+    done = check(_runs(repo, args), progress=progress)
     out.progress("")
     records = [
         {"run": t.run_name, "id": t.run_id, "path": t.path, "what": t.what, "md5": t.md5,

@@ -14,18 +14,30 @@ from gittrack.errors import EXIT_FIXABLE, EXIT_OK, UsageError
 from gittrack.repo import Repo
 from gittrack.repo.checking import Checked
 
-HELP = "List the remotes that get and give runs, add one, take one away, or try one out."
+HELP = (
+    "List the remotes that get and give runs, add one, take one away, or try one out; and the "
+    "remotes for the bytes of large artifacts."
+)
 EXAMPLE = "gittrack remote share origin"
-_VERBS = ("list", "share", "unshare", "check")
+_VERBS = ("list", "share", "unshare", "check", "artifacts")
+_USAGE = {
+    "list": "",
+    "add": " NAME URL",
+    "set": " NAME OPTION VALUE",
+    "remove": " NAME",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `remote`."""
     parser.add_argument(
         "verb", nargs="?", choices=_VERBS, default="list",
-        help="default: list; check pushes an empty commit there, looks for it and deletes it",
+        help="default: list; check pushes an empty commit there, looks for it and deletes it; "
+        "artifacts [add NAME URL | set NAME OPTION VALUE | remove NAME]: the DVC remotes for large "
+        "artifacts",
     )  # fmt: skip
     parser.add_argument("remote", nargs="?", metavar="REMOTE", help="the remote's name")
+    parser.add_argument("rest", nargs="*", metavar="ARG", help="with artifacts")
     parser.add_argument(
         "--fallback", action="store_true", help="with check: use a branch where nothing else works"
     )
@@ -37,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Do it."""
+    if args.verb == "artifacts":
+        return _artifacts(args, out)
+    if args.rest:
+        raise UsageError(f"{args.verb} takes one remote", next=f"gittrack remote {args.verb} NAME")
     if args.verb in ("share", "unshare") and not args.remote:
         raise UsageError(
             f"which remote to {args.verb}?",
@@ -64,6 +80,46 @@ def run(args: argparse.Namespace, out: Output) -> int:
         else:
             out.lines(safe(name) for name in repo.shared_remotes())
     return EXIT_OK
+
+
+def _artifacts(args: argparse.Namespace, out: Output) -> int:
+    verb, rest = args.remote or "list", list(args.rest)
+    if verb not in _USAGE or len(rest) != len(_USAGE[verb].split()):
+        known = ", ".join(f"artifacts {verb}{_USAGE[verb]}" for verb in _USAGE)
+        raise UsageError(
+            f"remote artifacts {' '.join([verb, *rest])[:200]}?",
+            why=f"there is {known}",
+            next="gittrack remote artifacts add NAME URL",
+        )
+    if args.dry_run and verb != "list":
+        raise UsageError("--dry-run has no place with artifacts", next="gittrack remote artifacts")
+    with open_repo(out) as repo:
+        if verb == "list":
+            used, remotes = repo.artifact_remotes()
+            width = max(map(len, remotes), default=0)
+            for name, url in remotes.items():
+                mark = "*" if name == used else " "
+                out.lines([f"{mark} {safe(name):{width}}  {safe(url)}"])
+            return EXIT_OK
+        if verb == "remove":
+            was_known = repo.remove_artifact_remote(rest[0])
+            said = "is no more" if was_known else "is not known in this clone"
+            out.lines([f"{safe(rest[0])} {said}"])
+            return EXIT_OK if was_known else EXIT_FIXABLE
+        name, option, value = rest if verb == "set" else (rest[0], "url", rest[1])
+        done = repo.set_artifact_remote(name, option, _read(value))
+        if option == "url":
+            out.lines([f"{safe(name)} gets large artifacts of this clone"])
+            if "://" not in value or "@" not in value:
+                out.note(f"for everybody, put into .gittrack.yaml: {safe(done.for_all)}")
+        else:
+            out.lines([f"{safe(name)} has another {safe(option)} in this clone"])
+    return EXIT_OK
+
+
+def _read(value: str) -> str:
+    """A secret does not belong on a command line, which every user of the machine sees."""
+    return sys.stdin.readline().rstrip("\n") if value == "-" else value
 
 
 def _check(repo: Repo, args: argparse.Namespace, out: Output) -> int:

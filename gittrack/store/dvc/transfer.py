@@ -42,7 +42,7 @@ class Report(NamedTuple):
         missing: on neither side.
         corrupt: object -> which side has other bytes under its name. It was not moved.
         failed: object -> why it could not be moved.
-        incomplete: folder -> paths in it that are not on the other side.
+        incomplete: folder -> the files in it that are not on the other side, path -> object.
         size_bytes: how much was moved.
     """
 
@@ -51,7 +51,7 @@ class Report(NamedTuple):
     missing: tuple[str, ...] = ()
     corrupt: Mapping[str, str] = {}
     failed: Mapping[str, str] = {}
-    incomplete: Mapping[str, Sequence[str]] = {}
+    incomplete: Mapping[str, Mapping[str, str]] = {}
     size_bytes: int = 0
 
     @property
@@ -106,6 +106,7 @@ def fetch(
     jobs: int | None = None,
     progress: Progress | None = None,
     repair: bool = False,
+    whole: bool = True,
 ) -> Report:
     """Bring objects that are not here; one gets its name when its bytes are known to be right.
 
@@ -114,12 +115,14 @@ def fetch(
         wanted: names of objects; that of a folder stands for its files, too.
         jobs: objects at a time; by default as the remote is configured.
         repair: read what is here, all of it, and replace what is corrupt.
+        whole: whether a folder stands for its files; else its listing comes alone.
     Raises:
         TransferError: the remote was lost, or nothing at all could be moved.
         ArtifactRemoteError: there is nothing where the remote should be.
     """
     with Store(folder).scratch() as scratch:
         task = _Fetch(Store(folder), remote, scratch, jobs, progress)
+        task.whole = whole
         return task.run(wanted, repair)
 
 
@@ -302,10 +305,10 @@ class _Task:
             self.failed[oid] = describe(error)
         return oid in self.listings
 
-    def lacking(self, oid: str) -> list[str]:
-        """The paths of a folder whose files are not on the other side."""
+    def lacking(self, oid: str) -> dict[str, str]:
+        """The files of a folder that are not on the other side, path -> object."""
         there = self.there()
-        return [entry.path for entry in self.listings[oid] if entry.oid not in there]
+        return {entry.path: entry.oid for entry in self.listings[oid] if entry.oid not in there}
 
     def there(self) -> set[str]:
         """What the other side has, as far as it is known."""
@@ -454,6 +457,7 @@ class _Push(_Task):
 class _Fetch(_Task):
     verb = "fetched from"
     command = "gittrack pull"
+    whole = True
 
     def move(self, oids: set[str], repair: bool) -> None:
         folders = {oid for oid in oids if is_folder(oid)}
@@ -461,7 +465,8 @@ class _Fetch(_Task):
         if repair:
             self.corrupt.clear()
         coming = self._bring_listings(folders - here - self._settled())
-        files = self._not_here((oids - folders) | files_of(self.listings), repair)
+        inside = files_of(self.listings) if self.whole else set()
+        files = self._not_here((oids - folders) | inside, repair)
         sizes: Sizes = dict.fromkeys(files)
         if self.remote.can_list:
             # Over http every question takes as long as a small object.
@@ -474,12 +479,15 @@ class _Fetch(_Task):
         self._bring(sizes, self._keep)
         self.present |= here
         for oid, path in coming.items():
-            # A listing here means that its files are here.
+            # A listing that comes with its files comes after them.
             if self.lacking(oid):
                 self.failed[oid] = "not kept, since files of the folder could not be fetched"
             else:
                 self._keep(oid, path)
             self.books.object_done()
+
+    def lacking(self, oid: str) -> dict[str, str]:
+        return super().lacking(oid) if self.whole else {}
 
     def _bring_listings(self, oids: set[str]) -> dict[str, str]:
         """The listings of folders, in the scratch folder until their files are here."""

@@ -100,7 +100,9 @@ def test_a_corrupt_object_is_told_and_never_placed(
     bad = there.put(name_of(files["part/0002.bin"]), b"evil" * 25)
     report = bring(ours, there, tmp_path, folder)
     assert list(report.corrupt) == [bad] and "remote" in report.corrupt[bad]
-    assert report.incomplete == {folder: ["part/0002.bin"]}
+    assert {key: list(files) for key, files in report.incomplete.items()} == {
+        folder: ["part/0002.bin"]
+    }
     assert not ours.has(bad)
     assert not ours.has(folder), "a listing here means that its files are here"
     assert len(ours.names()) == 4
@@ -118,7 +120,9 @@ def test_a_missing_file_keeps_its_folder_back(ours: Shelf, there: Shelf, tmp_pat
     there.remove(lost)
     report = bring(ours, there, tmp_path, folder)
     assert report.missing == (lost,)
-    assert report.incomplete == {folder: ["part/0004.bin"]}
+    assert {key: list(files) for key, files in report.incomplete.items()} == {
+        folder: ["part/0004.bin"]
+    }
     assert len(report.sent) == 4 and not ours.has(folder)
 
 

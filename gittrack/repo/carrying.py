@@ -1,0 +1,401 @@
+"""The methods of `Repo` that carry the bytes of large artifacts to DVC remotes and back."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gittrack.config.settings import parse_remote
+from gittrack.core import kept
+from gittrack.core.model import Run
+from gittrack.errors import ArtifactError, ArtifactRemoteError, UsageError
+from gittrack.repo.storing import Storing
+
+if TYPE_CHECKING:
+    from gittrack.repo.upkeep import Verified
+    from gittrack.store.dvc.config import Settings
+    from gittrack.store.dvc.remote import Remote
+    from gittrack.store.dvc.transfer import Report
+
+#: Told how far it is: objects done and in all, bytes done and in all; None if nobody knows.
+Progress = Callable[[int, int, int, int | None], None]
+
+
+class Lacking(NamedTuple):
+    """An object that did not get there: which artifact of which run it is, and why."""
+
+    run_id: str
+    run_name: str
+    path: str
+    md5: str
+    why: str
+
+
+class Carried(NamedTuple):
+    """What a transfer did: objects and bytes that were moved, and those that were there already."""
+
+    remote: str
+    sent: int
+    size_bytes: int
+    present: int
+    lacking: tuple[Lacking, ...] = ()
+
+
+class RemoteOption(NamedTuple):
+    """What `remote artifacts add` and `set` wrote, and what a team would put into its file."""
+
+    name: str
+    entry: str
+    for_all: str
+
+
+class Carrying(Storing):
+    """Sends objects of the object store to a DVC remote, and brings them from there."""
+
+    # -- which remote --------------------------------------------------------------------
+
+    def artifact_remotes(self) -> tuple[str | None, dict[str, str]]:
+        """The remote that is used, if one is, and the URLs of all, without passwords.
+
+        Raises:
+            ConfigError: DVC's configuration, or a remote of our settings, cannot be used.
+        """
+        from gittrack.store.dvc.config import choose_remote, list_remotes
+
+        where = (self._paths.worktree, self._paths.common_dir, self._remote_settings())
+        remotes = list_remotes(*where)
+        try:
+            return choose_remote(*where).name, remotes
+        except ArtifactRemoteError:
+            return None, remotes
+
+    def set_artifact_remote(self, name: str, option: str, value: str) -> RemoteOption:
+        """Write an option of a remote for artifacts, `url` for one, for this clone.
+
+        Raises:
+            UsageError: the name or the option is not legal.
+        """
+        from gittrack.store.remote import configure
+
+        entry = f"{name}={value}" if option == "url" else f"{name}.{option}={value}"
+        if parse_remote(entry) != (name, option, value) or not value.isprintable():
+            raise UsageError(
+                f"'{entry}' is no option of a remote",
+                why="names and options are letters, digits, `_` and `-`",
+                next="gittrack remote artifacts add NAME URL",
+            )
+        pattern = f"^{re.escape(entry.partition('=')[0])}="
+        configure(self._git, "--replace-all", _KEY, entry, pattern)
+        self._git_config = self._config = None
+        return RemoteOption(name, entry, f"artifacts: {{remotes: ['{entry}']}}")
+
+    def remove_artifact_remote(self, name: str) -> bool:
+        """Forget what this clone knows of a remote for artifacts; whether it knew anything."""
+        from gittrack.store.remote import configure
+
+        known = [parse_remote(text) for text in self.config.artifacts_local_remotes]
+        if not any(found is not None and found[0] == name for found in known):
+            return False
+        configure(self._git, "--unset-all", _KEY, rf"^{re.escape(name)}(\.[A-Za-z0-9_]+)?=")
+        self._git_config = self._config = None
+        return True
+
+    def _remote_settings(self) -> Settings:
+        from gittrack.store.dvc.config import Settings
+
+        config = self.config
+        return Settings(
+            config.artifacts_remote or None,
+            _by_name(config.artifacts_remotes),
+            _by_name(config.artifacts_local_remotes),
+        )
+
+    def _open_artifact_remote(self, name: str | None, *, asks: bool) -> Remote:
+        from gittrack.store.dvc.config import choose_remote
+        from gittrack.store.dvc.remote import open_remote
+
+        where = (self._paths.worktree, self._paths.common_dir, self._remote_settings())
+        return open_remote(choose_remote(*where, name), asks=asks)
+
+    # -- give ----------------------------------------------------------------------------
+
+    def read_artifact(self, run_id: str, path: str) -> bytes:
+        """The bytes of an artifact.
+
+        Raises:
+            ArtifactError: they are not here, or damaged.
+            FileNotInRunError: the run has no such file.
+        """
+        from gittrack.repo.artifacts import check_path
+
+        run = self.get_run(run_id)
+        path = check_path(path)
+        self._bring_missing(run, [path])
+        reader = self._reader(run)
+        data = reader.artifact(path)
+        return reader.read(path) if data is None else data
+
+    def get_artifact(self, run_id: str, path: str = "") -> str:
+        """A readable local copy of an artifact, or of a folder of them; do not write to it.
+
+        Raises:
+            ArtifactError: its bytes are not here, or damaged.
+            FileNotInRunError: the run has no such file.
+        """
+        from gittrack.repo.artifacts import (
+            ArtifactFile,
+            RunArtifacts,
+            cached_copies,
+            check_path,
+        )
+
+        run = self.get_run(run_id)
+        path = check_path(path)
+        self._bring_missing(run, [path])
+        artifacts = self.artifacts_of(run)
+        files = artifacts.files(path)
+        if not files:
+            data = self._reader(run).read(path)
+            files = {path: ArtifactFile(path, len(data), "644", None, None)}
+            artifacts = RunArtifacts(run.name, (), (), lambda key: data)
+        try:
+            return cached_copies(artifacts, files, path, os.path.join(self._artifact_dir(), run.id))
+        except OSError:
+            # Read-only, or what was a file once is a folder by now.
+            import tempfile
+
+            return cached_copies(artifacts, files, path, tempfile.mkdtemp(prefix="gittrack-"))
+
+    def lay_out_artifacts(
+        self,
+        run: Run,
+        paths: Sequence[str],
+        into: str,
+        *,
+        force: bool = False,
+        remote: str | None = None,
+        jobs: int | None = None,
+        asks: bool = False,
+        progress: Progress | None = None,
+    ) -> list[str]:
+        """Copy artifacts, or folders of them, into a folder; "" is all of them. The new files.
+
+        Raises:
+            FileNotInRunError: the run has no such artifact; nothing was written.
+            ArtifactError: one is not to be had, is damaged, or cannot be written there.
+        """
+        from gittrack.repo.artifacts import check_path, lay_out
+        from gittrack.repo.files import no_such_file
+
+        paths = [check_path(path) for path in paths or [""]]
+        self._bring_missing(run, paths, remote=remote, jobs=jobs, asks=asks, progress=progress)
+        artifacts = self.artifacts_of(run)
+        wanted = []
+        for path in paths:
+            files = artifacts.files(path)
+            # Of a file that is also a folder of others, the file is meant.
+            files = {path: files[path]} if path in files else files
+            if path and not files:
+                raise no_such_file(run, path, list(artifacts.files()))
+            wanted.append((path, files))
+        return [
+            place
+            for path, files in wanted
+            for place in lay_out(artifacts, files, path, into, force=force)
+        ]
+
+    def _bring_missing(self, run: Run, paths: Sequence[str], **options: Any) -> None:
+        """Bring what is not here of those artifacts, if anything is not.
+
+        Raises:
+            ArtifactError: it is not to be had.
+        """
+        artifacts = self.artifacts_of(run)
+        missing = [f"{layer.path or '.'}/" for p in paths for layer in artifacts.unlisted(p)]
+        missing += [
+            file.path
+            for path in paths
+            for file in artifacts.files(path).values()
+            if file.md5 is not None and artifacts.find_object(file.md5) is None
+        ]
+        if not missing:
+            return
+        what = f"artifact {missing[0]} of run '{run.name}' is not here"
+        if self.config.offline:
+            raise ArtifactError(
+                what,
+                why="and the setting offline is on",
+                next=f"GITTRACK_OFFLINE=0 gittrack artifacts get {run.short_id} {missing[0]}",
+            )
+        try:
+            done = self.pull_artifacts([run], paths=paths, **options)
+        except ArtifactRemoteError as error:
+            raise ArtifactError(
+                what, why=f"{error.message}: {error.why}", next=error.next
+            ) from error
+        if done.lacking:
+            first = done.lacking[0]
+            raise ArtifactError(
+                f"artifact {first.path} of run '{run.name}' is neither here nor on {done.remote}",
+                why=first.why,
+                next="where it was recorded: gittrack push --artifacts-only",
+            )
+
+    # -- carry ---------------------------------------------------------------------------
+
+    def repair_artifacts(
+        self,
+        runs: Sequence[Run] | None = None,
+        *,
+        remote: str | None = None,
+        progress: Callable[[int, int], None] = lambda objects, size: None,
+    ) -> Verified:
+        """Replace damaged objects by good copies: of journals, of DVC's cache, else of a remote."""
+        from gittrack.store.dvc import transfer
+
+        done = self.verify_artifacts(runs, repair=True, progress=progress)
+        damaged = {trouble.md5 for trouble in done.troubles if trouble.place}
+        if not damaged or self.config.offline:
+            return done
+        try:
+            with self._open_artifact_remote(remote, asks=False) as opened:
+                folder = self.objects.folder
+                report = transfer.fetch(folder, opened, damaged, repair=True, whole=False)
+        except ArtifactRemoteError:
+            # Without a remote it is as bad as before.
+            return done
+        again = self.verify_artifacts(runs, progress=progress)
+        return again._replace(repaired=done.repaired + len(report.sent))
+
+    def has_objects(self) -> bool:
+        """Whether there is anything here that a remote for artifacts could get."""
+        return next(iter(self.objects), None) is not None
+
+    def push_artifacts(
+        self,
+        runs: Sequence[Run] | None = None,
+        *,
+        remote: str | None = None,
+        jobs: int | None = None,
+        asks: bool = False,
+        repair: bool = False,
+        progress: Progress | None = None,
+    ) -> Carried:
+        """Send the objects of runs that are here and that the remote lacks.
+
+        Afterwards every one of them, and of every folder every file, is known to be there.
+
+        Args:
+            runs: all by default; of these it is told, too, if an object is on neither side.
+            jobs: objects at a time.
+            repair: read back what the remote has, and replace what is damaged there.
+        Raises:
+            ArtifactRemoteError: there is no remote, or it was lost on the way.
+        """
+        from gittrack.store.dvc import transfer
+
+        wanted = self._wanted(runs)
+        here = self.objects
+        if runs is None:
+            # Others push what only they have.
+            wanted = {md5: needs for md5, needs in wanted.items() if here.has(md5)}
+        with self._open_artifact_remote(remote, asks=asks) as opened:
+            report = transfer.push(
+                here.folder, opened, wanted, jobs=jobs, progress=progress, repair=repair
+            )
+            return self._carried(opened.name, wanted, report)
+
+    def pull_artifacts(
+        self,
+        runs: Sequence[Run] | None = None,
+        *,
+        paths: Sequence[str] = (),
+        remote: str | None = None,
+        jobs: int | None = None,
+        asks: bool = False,
+        repair: bool = False,
+        progress: Progress | None = None,
+    ) -> Carried:
+        """Bring the objects of runs, of all by default, that are not here.
+
+        Args:
+            paths: only these artifacts, or folders of them.
+            repair: also replace what is damaged here.
+        Raises:
+            ArtifactRemoteError: there is no remote, or it was lost on the way.
+        """
+        from gittrack.store.dvc import transfer
+
+        with self._open_artifact_remote(remote, asks=asks) as opened:
+            wanted = self._wanted(runs)
+            if paths:
+                # Which files a folder has is known when its listing is here.
+                listings = [md5 for md5 in self._within(runs, paths) if kept.is_listing(md5)]
+                if listings:
+                    transfer.fetch(self.objects.folder, opened, listings, jobs=jobs, whole=False)
+                wanted = self._within(runs, paths)
+            report = transfer.fetch(
+                self.objects.folder, opened, wanted,
+                jobs=jobs, progress=progress, repair=repair, whole=not paths,
+            )  # fmt: skip
+            return self._carried(opened.name, wanted, report)
+
+    def _wanted(self, runs: Sequence[Run] | None) -> dict[str, list[tuple[Run, str]]]:
+        """The objects of runs, a folder as one, with the artifacts that need each."""
+        wanted: dict[str, list[tuple[Run, str]]] = {}
+        for run in self.search_runs(include_deleted=True) if runs is None else runs:
+            for key, artifact in run.artifacts.items():
+                if artifact.md5 is not None and artifact.blob is None:
+                    wanted.setdefault(artifact.md5, []).append((run, kept.shown(key)))
+        return wanted
+
+    def _within(
+        self, runs: Sequence[Run] | None, paths: Sequence[str]
+    ) -> dict[str, list[tuple[Run, str]]]:
+        """The objects of artifacts at or below those paths, and the listings not known yet."""
+        wanted: dict[str, list[tuple[Run, str]]] = {}
+        for run, artifacts in self._with_artifacts(runs):
+            for path in paths:
+                for layer in artifacts.unlisted(path):
+                    if layer.md5 is not None:
+                        wanted.setdefault(layer.md5, []).append((run, f"{layer.path or '.'}/"))
+                for file in artifacts.files(path).values():
+                    if file.md5 is not None:
+                        wanted.setdefault(file.md5, []).append((run, file.path))
+        return wanted
+
+    def _carried(
+        self, remote: str, wanted: Mapping[str, list[tuple[Run, str]]], report: Report
+    ) -> Carried:
+        whys: dict[str, str] = dict.fromkeys(report.missing, "it is neither here nor there")
+        whys.update(report.corrupt)
+        whys.update(report.failed)
+        lacking: list[Lacking] = []
+        for md5, needs in wanted.items():
+            files = report.incomplete.get(md5, {})
+            for run, path in needs:
+                for name, file in files.items():
+                    why = whys.get(file, "it is not there")
+                    lacking.append(
+                        Lacking(run.id, run.name, path.removeprefix("./") + name, file, why)
+                    )
+                # Of a folder that lacks files it goes without saying that it is not there.
+                if md5 in whys and not files:
+                    lacking.append(Lacking(run.id, run.name, path, md5, whys[md5]))
+        return Carried(
+            remote, len(report.sent), report.size_bytes, len(report.present), tuple(lacking)
+        )
+
+
+_KEY = "gittrack.artifacts.localRemotes"
+
+
+def _by_name(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        entry = parse_remote(text)
+        if entry is not None:
+            found.setdefault(entry[0], {})[entry[1]] = entry[2]
+    return found
