@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from hashlib import md5 as new_md5
@@ -19,13 +20,15 @@ from typing import NamedTuple
 
 from gittrack.core import kept
 
-#: From this size on it pays to start a thread that hashes while this one writes.
-_LARGE_BYTES = 8 << 20
+#: A file of at most this size is read as a whole.
 _CHUNK_BYTES = 1 << 20
-_LARGE_CHUNK_BYTES = 4 << 20
+_PART_BYTES = 8 << 20
+#: What fits into the processor's cache is hashed faster.
+_BUFFER_BYTES = 256 << 10
 #: As many objects are made durable one by one; of more, the file system all at once.
 _FEW = 16
 _FILE_MODE = 0o444
+_TEMPORARY = re.compile(r"[0-9a-f]{16}\.new")
 _O_BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -61,7 +64,6 @@ class Odb:
         self.folder = folder
         self._caches = caches
         self._made: set[str] = set()
-        self._count = 0
 
     def path(self, md5: str) -> str:
         """Where the object of that name lies, or would lie."""
@@ -132,7 +134,7 @@ class Odb:
                     return True
                 os.lseek(file.fileno(), 0, os.SEEK_SET)
                 with self._writing() as (path, copy):
-                    found, _ = _copy_small(file.fileno(), copy)
+                    found, _ = _copy(file.fileno(), copy)
                     if found == md5[:32]:
                         self._settle(path, md5)
                     return found == md5[:32]
@@ -148,8 +150,7 @@ class Odb:
                 self._write(name, data)
             return name, len(data)
         with self._writing() as (path, copy):
-            copier = _copy_large if size >= _LARGE_BYTES else _copy_small
-            name, total = copier(source, copy)
+            name, total = _copy(source, copy)
             if not self._has_still(name, total) and not self._link_cached(name, path):
                 self._settle(path, name)
         return name, total
@@ -176,10 +177,9 @@ class Odb:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[tuple[str, int]]:
         """A new file that is gone afterwards, unless it was settled."""
-        folder = os.path.join(self.folder, "tmp")
-        self._count += 1
-        path = os.path.join(folder, f"{os.getpid()}-{self._count}-{os.urandom(4).hex()}")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _O_BINARY
+        folder = f"{self.folder}/tmp"
+        path = f"{folder}/{os.urandom(8).hex()}.new"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY
         try:
             file = os.open(path, flags, _FILE_MODE)
         except FileNotFoundError:
@@ -282,6 +282,9 @@ class Odb:
         """Files that somebody who died was writing: not written to since that time."""
         found = []
         for entry in _scan(os.path.join(self.folder, "tmp")):
+            # Transfers have folders and locks here, and tidy up themselves.
+            if _TEMPORARY.fullmatch(entry.name) is None:
+                continue
             with contextlib.suppress(FileNotFoundError):
                 if entry.stat(follow_symlinks=False).st_mtime < older_than:
                     found.append(entry.path)
@@ -343,29 +346,51 @@ def _place(top: str, md5: str) -> str:
     return os.path.join(top, md5[:2], md5[2:])
 
 
-def _copy_small(source: int, target: int) -> tuple[str, int]:
-    found, size = new_md5(usedforsecurity=False), 0
-    while chunk := os.read(source, _CHUNK_BYTES):
-        found.update(chunk)
-        _write_all(target, chunk)
-        size += len(chunk)
-    return found.hexdigest(), size
+def _copy(source: int, target: int) -> tuple[str, int]:
+    """Copy all that follows of a file, and the md5 of what was written, and how much it was.
 
-
-def _copy_large(source: int, target: int) -> tuple[str, int]:
-    """One thread hashes a chunk while the other writes it: neither holds Python's lock."""
+    Hashed is what can be read back, so whatever is written to the source meanwhile, the name is
+    that of the bytes under it. The kernel copies, where it can without moving a byte; at the same
+    time another thread hashes what is there. Neither holds Python's lock.
+    """
     from concurrent.futures import Future, ThreadPoolExecutor
 
     found, size = new_md5(usedforsecurity=False), 0
-    hashing: Future[None] | None = None
+    buffer = bytearray(_BUFFER_BYTES)
+    hashing: list[Future[None]] = []
+
+    def hash_part(start: int, end: int) -> None:
+        while start < end:
+            with memoryview(buffer)[: min(len(buffer), end - start)] as view:
+                count = os.preadv(target, [view], start)
+                if not count:
+                    raise OSError(5, "what was written cannot be read back")
+                found.update(view[:count])
+            start += count
+
     with ThreadPoolExecutor(1) as hasher:
-        while chunk := os.read(source, _LARGE_CHUNK_BYTES):
-            before, hashing = hashing, hasher.submit(found.update, chunk)
-            _write_all(target, chunk)
-            size += len(chunk)
-            if before is not None:
-                before.result()
+        for end in _copied(source, target):
+            hashing.append(hasher.submit(hash_part, size, end))
+            size = end
+        for future in hashing:
+            future.result()
     return found.hexdigest(), size
+
+
+def _copied(source: int, target: int) -> Iterator[int]:
+    """Copy all that follows of a file, in large parts; how many bytes are there after each."""
+    size = 0
+    with contextlib.suppress(OSError, AttributeError):
+        # It ends early, or does not work at all, on some file systems.
+        while count := os.copy_file_range(source, target, _PART_BYTES):
+            size += count
+            yield size
+    buffer = bytearray(_BUFFER_BYTES)
+    while count := os.readv(source, [buffer]):
+        with memoryview(buffer)[:count] as view:
+            _write_all(target, view)
+        size += count
+        yield size
 
 
 def _compare(a: int, b: int) -> tuple[bool, str]:
@@ -393,8 +418,6 @@ def _is_equal(path: str, copy: bytes | str) -> bool:
 
 def _named_by_pointer(path: str) -> str | None:
     """The md5 that the pointer beside a file says it has."""
-    import re
-
     try:
         with open(f"{path}.dvc", "rb") as file:
             text = file.read(10_000)
@@ -415,7 +438,7 @@ def _read_all(file: int, most: int | None = None) -> bytes:
     return b"".join(parts)
 
 
-def _write_all(file: int, data: bytes) -> None:
+def _write_all(file: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]

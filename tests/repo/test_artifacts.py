@@ -387,6 +387,32 @@ def test_a_journal_without_a_repository_brings_its_objects(
     assert read_all(run, ["model.pt"]) == {"model.pt": data_of("model.pt")}
 
 
+KILLED = """
+import os, sys
+import gittrack
+run = gittrack.start_run(run_name="killed")
+gittrack.log_artifact(sys.argv[1] + "/model.pt")
+gittrack.log_artifacts(sys.argv[1] + "/out", "out")
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_was_kept_survives_kill_9(here: GitRepo, tmp_path: Path) -> None:
+    fill(tmp_path, ["model.pt", *(f"out/{n}" for n in range(25))])
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], check=False,
+        env={**os.environ, "PYTHONPATH": ROOT},
+    )  # fmt: skip
+    assert done.returncode == -9
+    shutil.rmtree(tmp_path / "out")
+    with Repo.find() as repo:
+        run = repo.get_run("killed")
+        assert run.status == "killed"
+        assert repo.read_artifact(run.id, "model.pt") == data_of("model.pt")
+        assert repo.read_artifact(run.id, "out/7") == data_of("out/7")
+        assert repo.verify_artifacts([run]).troubles == ()
+
+
 def test_no_network_and_no_dvc_in_a_run(here: GitRepo, tmp_path: Path) -> None:
     fill(tmp_path, ["model.pt"])
     script = f"""

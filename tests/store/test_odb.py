@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from hashlib import md5
 from pathlib import Path
 
@@ -34,8 +35,23 @@ def put(path: Path, data: bytes) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("kernel", ["copies", "copies not", "copies a part"])
 @pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1, 8 * MIB, 8 * MIB + 5, 13 * MIB])
-def test_a_file_is_stored_under_its_md5(odb: Odb, tmp_path: Path, size: int) -> None:
+def test_a_file_is_stored_under_its_md5(
+    odb: Odb, tmp_path: Path, size: int, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kernel == "copies not":
+        monkeypatch.delattr(os, "copy_file_range")
+    elif kernel == "copies a part":
+        counts = [3, 5]
+        copy_range = os.copy_file_range
+
+        def copy_a_part(source: int, target: int, count: int) -> int:
+            if not counts:
+                raise OSError(18, "Invalid cross-device link")
+            return copy_range(source, target, counts.pop())
+
+        monkeypatch.setattr(os, "copy_file_range", copy_a_part)
     data = os.urandom(size)
     path = put(tmp_path / "x.bin", data)
     os.chmod(path, 0o640)
@@ -77,16 +93,18 @@ def test_a_file_that_changes_meanwhile_never_gets_a_wrong_name(
     odb: Odb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x"
-    put(path, b"a" * (3 * MIB))
-    write = odb_._write_all
+    put(path, b"a" * (20 * MIB))
+    copied = odb_._copied
 
-    def spoil(file: int, data: bytes) -> None:
-        write(file, data)
-        with path.open("r+b") as opened:
-            opened.seek(2 * MIB)
-            opened.write(b"b" * KIB)
+    def spoil(source: int, target: int) -> Iterator[int]:
+        for end in copied(source, target):
+            with path.open("r+b") as opened:
+                opened.write(b"b" * KIB)
+                opened.seek(-KIB, os.SEEK_END)
+                opened.write(b"c" * KIB)
+            yield end
 
-    monkeypatch.setattr(odb_, "_write_all", spoil)
+    monkeypatch.setattr(odb_, "_copied", spoil)
     stored = odb.put_file(str(path))
     assert stored.changed
     assert odb.is_sound(stored.md5)
@@ -109,7 +127,14 @@ def test_a_full_disk_leaves_nothing_half(
         os.write(file, data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
+    def full_range(source: int, target: int, count: int) -> int:
+        if os.fstat(target).st_size:
+            raise OSError(28, "No space left on device")
+        return copy_range(source, target, MIB)
+
+    copy_range = os.copy_file_range
     monkeypatch.setattr(odb_, "_write_all", full)
+    monkeypatch.setattr(os, "copy_file_range", full_range)
     for size in (10, 2 * MIB, 9 * MIB):
         with pytest.raises(OSError, match="No space left"):
             odb.put_file(put(tmp_path / "x", b"x" * size))
@@ -122,12 +147,13 @@ def test_a_killed_writer_leaves_no_object(odb: Odb, tmp_path: Path) -> None:
     script = f"""
 import os, sys
 from gittrack.store import odb
-write = odb._write_all
-def stop(file, data):
-    write(file, data)
-    print("half", flush=True)
-    sys.stdin.read()
-odb._write_all = stop
+copied = odb._copied
+def stop(source, target):
+    for end in copied(source, target):
+        print("half", flush=True)
+        sys.stdin.read()
+        yield end
+odb._copied = stop
 odb.Odb({odb.folder!r}).put_file({put(pipe, b"x" * (5 * MIB))!r})
 """
     process = subprocess.Popen(
@@ -187,7 +213,7 @@ class TestDvcCache:
     ) -> None:
         odb, _, data = cached
         put(tmp_path / "data.bin.dvc", f"outs:\n- md5: {name_of(data)}\n".encode())
-        monkeypatch.setattr(odb_, "_write_all", None)
+        monkeypatch.setattr(odb_, "_copied", None)
         assert odb.put_file(put(tmp_path / "data.bin", data)).md5 == name_of(data)
 
     def test_a_pointer_that_lies_is_not_believed(
