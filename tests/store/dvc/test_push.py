@@ -272,10 +272,11 @@ def test_a_server_that_is_not_there_is_not_an_empty_one(
     server.stop()
     ours.add(b"x")
     remote = connect(server.url, tmp_path, method="put")
-    with pytest.raises(TransferError) as caught:
-        push(str(ours.folder), remote, list(ours.names()))
-    assert not caught.value.report.missing
-    assert "onnect" in caught.value.why
+    for wanted in ([*ours.names()], [NONE], [f"{NONE}.dir"]):
+        with pytest.raises(TransferError) as caught:
+            push(str(ours.folder), remote, wanted)
+        assert not caught.value.report.missing
+        assert "onnect" in caught.value.why
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
@@ -413,3 +414,10 @@ def test_passwords_are_not_told(ours: Shelf, web: Callable[..., WebServer], tmp_
     with pytest.raises(ArtifactRemoteError, match="401") as caught:
         fetch(str(tmp_path / "other"), wrong, [oid])
     assert "wr0ng" not in str(caught.value)
+
+
+def test_secrets_in_errors_of_any_library_are_hidden(tmp_path: Path) -> None:
+    options = {"access_key_id": "AKIA", "secret_access_key": "s3cret", "region": "x"}
+    remote = connect("s3://bucket", tmp_path, **options)
+    said = remote.explain(ValueError("bad key 's3cret' at http://ada:hunter2@host/x\nmore"))
+    assert said == "bad key '***' at http://ada:***@host/x"

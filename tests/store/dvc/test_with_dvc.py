@@ -40,7 +40,7 @@ def pointers(repo: GitRepo, url: str, folder: str, file: str) -> None:
     repo.commit()
 
 
-@pytest.fixture(params=["disk", "http"])
+@pytest.fixture(params=["disk", pytest.param("http", marks=pytest.mark.deep)])
 def url(request: pytest.FixtureRequest, tmp_path: Path, web: Callable[..., WebServer]) -> str:
     return str(tmp_path / "disk") if request.param == "disk" else web().url
 
