@@ -95,6 +95,23 @@ def file_size(path: str) -> int:
     return found.st_size
 
 
+def make_folders(folder: str, base: str, *, is_shared: bool) -> None:
+    """Make a folder with those above it; shared ones for the group of `base`, as DVC does."""
+    if os.path.isdir(folder):
+        return
+    if folder != base:
+        make_folders(os.path.dirname(folder), base, is_shared=is_shared)
+    try:
+        os.makedirs(folder)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
+        # Somebody else was sooner.
+        return
+    if is_shared:
+        os.chmod(folder, 0o2775)
+
+
 def list_objects(folder: str) -> list[tuple[str, int | None]]:
     """The objects below a folder, with their sizes in bytes; nothing if it is not there."""
     objects: list[tuple[str, int | None]] = []

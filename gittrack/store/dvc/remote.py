@@ -33,6 +33,8 @@ _WEB = ("http", "https")
 _PAGE = 1000
 #: Up to so many pages one after the other are sooner read than 256 at the same time.
 _WHOLE = 16
+#: DVC takes four for each processor, which are threads here.
+_JOBS = 16
 #: So few objects are asked for one by one.
 _FEW = 32
 _SHARDS = tuple(f"{number:02x}" for number in range(256))
@@ -108,7 +110,7 @@ def open_remote(choice: Choice, *, asks: bool = False) -> Remote:
             f"the remote '{choice.name}' cannot be reached",
             why=_hide(describe(error), hidden),
         ) from error
-    return Remote(choice.name, choice.url, fs, path, hidden)
+    return Remote(choice, fs, path, hidden)
 
 
 def _unusable(choice: Choice, error: Exception) -> ConfigError:
@@ -127,9 +129,12 @@ class Remote:
     by `with`.
     """
 
-    def __init__(self, name: str, url: str, fs: Any, path: str, hidden: Iterable[str]) -> None:
-        self.name = name
-        self.url = url
+    def __init__(self, choice: Choice, fs: Any, path: str, hidden: Iterable[str]) -> None:
+        self.name = choice.name
+        self.url = choice.url
+        #: How many objects are moved at once, if nobody says otherwise.
+        self.jobs = int(choice.options.get("jobs") or min(fs.jobs, _JOBS))
+        self._is_shared = choice.options.get("shared") == "group"
         self._fs = fs
         self._base = path
         self._root = fs.join(path, PREFIX)
@@ -152,11 +157,6 @@ class Remote:
         session = getattr(self._fs.fs, "_session", None)
         if self._fs.protocol in _WEB and session is not None:
             load("fsspec.asyn").sync(self._fs.fs.loop, session.close)
-
-    @property
-    def jobs(self) -> int:
-        """How many objects are moved at once, if nobody says otherwise."""
-        return int(self._fs.jobs)
 
     @property
     def can_list(self) -> bool:
@@ -239,7 +239,7 @@ class Remote:
         """All objects of ours, with their sizes in bytes.
 
         Raises:
-            ArtifactRemoteError: it is of a kind that does not tell what it has.
+            ArtifactRemoteError: it is of a kind that does not tell what it has, or is gone.
         """
         if not self.can_list:
             raise ArtifactRemoteError(
@@ -248,8 +248,21 @@ class Remote:
                 next="do it where the files of the remote are",
             )
         self._fs.fs.invalidate_cache()
-        for folder in self._folders():
-            yield from self._list(folder)
+        try:
+            folders = self._folders()
+        except Exception as error:
+            raise self._unreadable(error) from error
+        for folder in folders:
+            try:
+                objects = self._list(folder)
+            except Exception as error:
+                raise self._unreadable(error) from error
+            yield from objects
+
+    def _unreadable(self, error: Exception) -> ArtifactRemoteError:
+        return ArtifactRemoteError(
+            f"the objects on the remote '{self.name}' could not be listed", why=self.explain(error)
+        )
 
     def _find(self, oid: str) -> tuple[int | None] | None:
         try:
@@ -405,12 +418,15 @@ class Remote:
             return 0
         folder = self._fs.join(self._root, _TEMPORARY)
         removed = 0
-        for path in self._fs.ls(folder) if self._fs.exists(folder) else ():
-            written = self._fs.info(path).get("mtime")
-            written_s = written.timestamp() if isinstance(written, datetime) else written
-            if written_s is not None and written_s < before_s:
-                self._fs.fs.rm_file(path)
-                removed += 1
+        try:
+            for path in self._fs.ls(folder) if self._fs.exists(folder) else ():
+                written = self._fs.info(path).get("mtime")
+                written_s = written.timestamp() if isinstance(written, datetime) else written
+                if written_s is not None and written_s < before_s:
+                    self._fs.fs.rm_file(path)
+                    removed += 1
+        except Exception as error:
+            raise self._unreadable(error) from error
         return removed
 
     def _make_folder(self, path: str) -> None:
@@ -418,7 +434,9 @@ class Remote:
         with self._lock:
             if folder in self._made:
                 return
-        if self._fs.protocol not in _WEB:
+        if self._is_local:
+            local.make_folders(folder, self._base, is_shared=self._is_shared)
+        elif self._fs.protocol not in _WEB:
             self._fs.makedirs(folder, exist_ok=True)
         with self._lock:
             self._made.add(folder)
@@ -436,6 +454,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{where}"
+    if isinstance(error, FileNotFoundError) and str(error):
+        return f"there is no such place: {error}"
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

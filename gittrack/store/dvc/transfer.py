@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
@@ -136,21 +136,35 @@ def remove(remote: Remote, oids: Iterable[str], *, jobs: int | None = None) -> R
             wanted.add(oid)
         else:
             failed[oid] = "it is not the name of an object"
-    # While a listing is there, its files must be.
-    for part in (filter(is_folder, wanted), (oid for oid in wanted if not is_folder(oid))):
-        outcome = pool.each(remote.remove, sorted(part))
-        failed.update((oid, remote.explain(error)) for oid, error in outcome.errors.items())
-        if outcome.gave_up is not None:
-            break
-    left = remote.ask(wanted - failed.keys(), pool)
-    for oid in left.sizes:
-        failed[oid] = "the remote still has it"
-    for oid, error in left.errors.items():
-        failed[oid] = remote.explain(error)
-    if left.gave_up is not None:
-        unknown = wanted - failed.keys()
-        failed.update((oid, remote.explain(left.gave_up)) for oid in unknown)
+    listings = {oid for oid in wanted if is_folder(oid)}
+    failed.update(_remove(remote, listings, pool))
+    files = wanted - listings
+    if listings & failed.keys():
+        # While a listing is there, its files must be; nobody knows whose these are.
+        failed.update(
+            dict.fromkeys(files, "not tried, since the listing of a folder is still there")
+        )
+    else:
+        failed.update(_remove(remote, files, pool))
     return Removal(tuple(sorted(wanted - failed.keys())), failed)
+
+
+def _remove(remote: Remote, oids: set[str], pool: Pool) -> dict[str, str]:
+    """Those that could not be removed, and why."""
+    outcome = pool.each(remote.remove, sorted(oids))
+    failed = {oid: remote.explain(error) for oid, error in outcome.errors.items()}
+    if outcome.gave_up is None:
+        left = remote.ask(outcome.results, pool)
+        failed.update(dict.fromkeys(left.sizes, "the remote still has it"))
+        failed.update((oid, remote.explain(error)) for oid, error in left.errors.items())
+        lost = left.gave_up
+        unknown = outcome.results.keys() if lost else set()
+    else:
+        lost = outcome.gave_up
+        unknown = oids - outcome.results.keys()
+    if lost is not None:
+        failed = dict.fromkeys(unknown, remote.explain(lost)) | failed
+    return failed
 
 
 class _Lost(Exception):
@@ -305,9 +319,8 @@ class _Task:
             self.failed[oid] = describe(error)
         return oid in self.listings
 
-    def lacking(self, oid: str) -> dict[str, str]:
-        """The files of a folder that are not on the other side, path -> object."""
-        there = self.there()
+    def lacking(self, oid: str, there: Container[str]) -> dict[str, str]:
+        """The files of a folder that are not among those, path -> object."""
         return {entry.path: entry.oid for entry in self.listings[oid] if entry.oid not in there}
 
     def there(self) -> set[str]:
@@ -318,10 +331,11 @@ class _Task:
         return self.there() | self.missing | self.corrupt.keys() | self.failed.keys()
 
     def _report(self, oids: set[str]) -> Report:
+        there = self.there()
         incomplete = {
             oid: lacking
             for oid in sorted(oids & self.listings.keys())
-            if (lacking := self.lacking(oid))
+            if (lacking := self.lacking(oid, there))
         }
         return Report(
             tuple(sorted(self.sent)),
@@ -363,7 +377,8 @@ class _Push(_Task):
         self.books.expect(len(todo), sum(size for (size,) in todo.values()))
         self._send({oid: size for oid, (size,) in todo.items() if not is_folder(oid)})
         folders = {oid: size for oid, (size,) in todo.items() if is_folder(oid)}
-        for oid in [oid for oid in folders if self.lacking(oid)]:
+        arrived = self.there()
+        for oid in [oid for oid in folders if self.lacking(oid, arrived)]:
             self.failed[oid] = "not sent, since files of the folder are not on the remote"
             del folders[oid]
         self._send(folders)
@@ -426,7 +441,11 @@ class _Push(_Task):
             for oid in todo:
                 self.failed.pop(oid, None)
             sent = self._send_once(sorted(todo))
-            found = self.ask(sent)
+            try:
+                found = self.ask(sent)
+            except _Lost:
+                self.settle(dict.fromkeys(sent, True))
+                raise
             for oid in sent:
                 if oid in found and found[oid] in (None, sizes[oid]):
                     self.sent[oid] = sizes[oid]
@@ -478,16 +497,17 @@ class _Fetch(_Task):
         self.books.expect(len(sizes) + len(coming), whole)
         self._bring(sizes, self._keep)
         self.present |= here
+        arrived = self.there()
         for oid, path in coming.items():
             # A listing that comes with its files comes after them.
-            if self.lacking(oid):
+            if self.lacking(oid, arrived):
                 self.failed[oid] = "not kept, since files of the folder could not be fetched"
             else:
                 self._keep(oid, path)
             self.books.object_done()
 
-    def lacking(self, oid: str) -> dict[str, str]:
-        return super().lacking(oid) if self.whole else {}
+    def lacking(self, oid: str, there: Container[str]) -> dict[str, str]:
+        return super().lacking(oid, there) if self.whole else {}
 
     def _bring_listings(self, oids: set[str]) -> dict[str, str]:
         """The listings of folders, in the scratch folder until their files are here."""
@@ -523,7 +543,11 @@ class _Fetch(_Task):
         """
         if not self.missing or self.failed or self.corrupt or self.listings:
             return
-        if not self.remote.is_there():
+        try:
+            is_there = self.remote.is_there()
+        except Exception as error:
+            raise _Lost from error
+        if not is_there:
             raise ArtifactRemoteError(
                 f"the remote '{self.remote.name}' is not there",
                 why=f"there is nothing at {self.remote.url}",

@@ -322,6 +322,34 @@ def test_a_remote_that_cannot_be_written(ours: Shelf, tmp_path: Path) -> None:
     assert "/proc/self/fdinfo" in caught.value.why
 
 
+def test_a_remote_of_a_group_can_be_written_by_the_group(
+    ours: Shelf, disk: Shelf, tmp_path: Path
+) -> None:
+    oid = ours.add(b"x")
+    push(str(ours.folder), connect("disk", tmp_path, shared="group"), [oid])
+    folders = [tmp_path / "disk", disk.folder, disk.path(oid).parent, disk.folder / "tmp"]
+    assert {folder.stat().st_mode & 0o7777 for folder in folders} == {0o2775}
+
+
+def test_a_server_that_dies_before_it_can_be_asked_is_believed(
+    ours: Shelf, web: Callable[..., WebServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oids = [ours.add(b"%d" % number) for number in range(8)]
+    server = web()
+    remote = connect(server.url, tmp_path, method="put")
+    ask = remote.ask
+
+    def asked_again(*args: object) -> object:
+        if len(server.shelf.names()) == 8:
+            server.stop()
+        return ask(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(remote, "ask", asked_again)
+    with pytest.raises(TransferError) as caught:
+        push(str(ours.folder), remote, oids, jobs=8)
+    assert set(caught.value.report.sent) == set(oids) == server.shelf.names()
+
+
 def test_one_object_that_cannot_be_written_stops_no_other(
     ours: Shelf, disk: Shelf, tmp_path: Path
 ) -> None:

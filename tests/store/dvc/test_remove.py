@@ -64,6 +64,42 @@ def test_what_cannot_be_removed_is_told(disk: Shelf, tmp_path: Path) -> None:
     assert done == Removal((), {a: "the remote still has it", b: "Permission denied"})
 
 
+def test_files_stay_while_the_listing_of_a_folder_does(disk: Shelf, tmp_path: Path) -> None:
+    remote = connect("disk", tmp_path)
+    folder = disk.add_folder(many(5))
+    take = remote.remove
+
+    def refuse(oid: str) -> None:
+        if oid == folder:
+            raise PermissionError(13, "Permission denied")
+        take(oid)
+
+    remote.remove = refuse  # type: ignore[method-assign]
+    before = disk.names()
+    done = remove(remote, before)
+    assert done.failed[folder] == "Permission denied" and not done.removed
+    assert set(done.failed) == disk.names() == before
+
+
+def test_a_server_that_is_gone_removed_nothing(
+    web: Callable[..., WebServer], disk: Shelf, tmp_path: Path
+) -> None:
+    server = web()
+    oids = [server.shelf.add(b"%d" % number) for number in range(8)]
+    remote = connect(server.url, tmp_path)
+    server.stop()
+    remote.remove = lambda oid: None  # type: ignore[method-assign]
+    assert set(remove(remote, oids).failed) == set(oids)
+
+
+def test_what_cannot_be_listed_is_told(disk: Shelf, tmp_path: Path) -> None:
+    remote = connect("disk", tmp_path)
+    disk.add(b"x")
+    (disk.folder / "files" / "md5" / "zz").symlink_to("zz")
+    with pytest.raises(ArtifactRemoteError, match="could not be listed"):
+        list(remote.list_objects())
+
+
 def test_http_cannot_list(web: Callable[..., WebServer], tmp_path: Path) -> None:
     with pytest.raises(ArtifactRemoteError, match="http has no listings"):
         list(connect(web().url, tmp_path).list_objects())

@@ -107,7 +107,7 @@ def test_what_was_lost_and_what_is_corrupt(
     assert other.names() == ours.names()
 
 
-@pytest.mark.parametrize("whole", [16, 0])
+@pytest.mark.parametrize("whole", [16, pytest.param(0, marks=pytest.mark.deep)])
 def test_many_objects_are_found_by_listing(
     endpoint: str,
     bucket: Bucket,
