@@ -21,6 +21,7 @@ from gittrack.store.dvc.imports import load, missing_plugin
 from gittrack.store.dvc.listing import OBJECTS, is_oid, oid_at
 from gittrack.store.dvc.local import Told
 from gittrack.store.dvc.pool import Pool
+from gittrack.store.dvc.words import describe, hide
 
 #: Below the remote's own folder, so that no `dvc gc` of the objects there can find ours. Two
 #: letters would be taken for a folder of objects.
@@ -108,7 +109,7 @@ def open_remote(choice: Choice, *, asks: bool = False) -> Remote:
         # Every library has its own errors for hosts and credentials.
         raise ArtifactRemoteError(
             f"the remote '{choice.name}' cannot be reached",
-            why=_hide(describe(error), hidden),
+            why=hide(describe(error), hidden),
         ) from error
     return Remote(choice, fs, path, hidden)
 
@@ -165,7 +166,7 @@ class Remote:
 
     def explain(self, error: BaseException) -> str:
         """One line for people, without the remote's secrets."""
-        return _hide(describe(error), self._hidden)
+        return hide(describe(error), self._hidden)
 
     def is_there(self) -> bool:
         """Whether the remote's own folder, or its bucket, exists, as far as that can be told."""
@@ -440,30 +441,6 @@ class Remote:
             self._fs.makedirs(folder, exist_ok=True)
         with self._lock:
             self._made.add(folder)
-
-
-# -- words -----------------------------------------------------------------------------------
-
-
-def describe(error: BaseException) -> str:
-    """What an error of any library says, in one line."""
-    status = getattr(error, "status", None)
-    if isinstance(status, int) and getattr(error, "message", None):
-        # aiohttp's own text repeats the URL, and with it a password.
-        return f"the server answered {status} {error.message}"  # type: ignore[attr-defined]
-    if isinstance(error, OSError) and error.strerror:
-        where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}"
-    if isinstance(error, FileNotFoundError) and str(error):
-        return f"there is no such place: {error}"
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _hide(text: str, hidden: Iterable[str]) -> str:
-    for secret in hidden:
-        text = text.replace(secret, "***")
-    return safe_url(text)
 
 
 def _limited(told: Told, limit: int | None) -> Told:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gittrack.errors import ArtifactRemoteError
-from gittrack.store.dvc.transfer import Removal, push, remove
+from gittrack.store.dvc.removal import Removal, remove
+from gittrack.store.dvc.transfer import push
 from tests.store.dvc.shelf import Shelf, WebServer, connect, many, name_of
 
 

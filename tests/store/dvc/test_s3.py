@@ -11,7 +11,8 @@ import pytest
 from gittrack.errors import ArtifactRemoteError, TransferError
 from gittrack.store.dvc import remote as remote_module
 from gittrack.store.dvc.remote import Remote
-from gittrack.store.dvc.transfer import Report, fetch, push, remove
+from gittrack.store.dvc.removal import remove
+from gittrack.store.dvc.transfer import Report, fetch, push
 from tests.store.dvc.shelf import Shelf, connect, many, name_of
 
 pytest.importorskip("dvc_s3")
