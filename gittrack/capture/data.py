@@ -6,7 +6,7 @@ import os
 from hashlib import md5
 from typing import Any
 
-from gittrack.core import kept
+from gittrack.core.listing import Listed, encode_listing
 
 _CHUNK = 1 << 20
 
@@ -30,8 +30,8 @@ def describe(path: str) -> dict[str, Any]:
                 digest, size = _digest(full)
                 total += size
                 name = os.path.relpath(full, path).replace(os.sep, "/")
-                listing.append(kept.Listed(name, digest))
-        digest = md5(kept.encode_listing(listing), usedforsecurity=False).hexdigest()
+                listing.append(Listed(name, digest))
+        digest = md5(encode_listing(listing), usedforsecurity=False).hexdigest()
         return {"digest": f"md5:{digest}.dir", "files": len(listing), "size": total}
     digest, size = _digest(path)
     return {"digest": f"md5:{digest}", "size": size}

@@ -1,47 +1,26 @@
-"""Artifacts as DVC knows them: pointers, listings of folders, and what both are called. Pure.
+"""Artifacts as a run holds them: their keys, files and pointers. Pure.
 
 Small files are blobs of git. A larger one is an object in DVC's cache format, named by its md5, and
 the run holds a pointer to it. So does a folder of many files, whose object is a listing. What is
 logged into the same folder twice adds to it, as it does file by file: each time is a layer, with an
 entry of its own, and of two that hold the same file the later one counts.
 
-Source: docs/FORMAT.md, "Artifacts"; DVC's `dvc_data.hashfile.tree` for the listing.
+Source: docs/FORMAT.md, "Artifacts".
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from gittrack.core import names, yamltext
+from gittrack.core.listing import is_md5
 from gittrack.core.model import Artifact
-from gittrack.errors import InvalidValueError
 
 #: Between a folder and its layer's name; no legal path holds it.
 _LAYER = "//"
-_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _LAYER_CHARS = 12
-#: Longer paths fit no file system.
-_MAX_PATH_CHARS = 4_096
-
-
-class Listed(NamedTuple):
-    """A file of a folder: its path there, with `/`, and the md5 of its bytes."""
-
-    path: str
-    md5: str
-
-
-def is_md5(text: object) -> bool:
-    """Whether it is the name of an object: 32 hex digits, with `.dir` behind those of a folder."""
-    return isinstance(text, str) and _MD5.fullmatch(text) is not None
-
-
-def is_listing(md5: str) -> bool:
-    """Whether the object of that name is the listing of a folder."""
-    return md5.endswith(".dir")
 
 
 # -- keys and files --------------------------------------------------------------------------
@@ -149,55 +128,3 @@ def encode_pointer(key: str, artifact: Artifact) -> bytes:
     # The folder of all artifacts has no name; a pointer needs one.
     lines += ["  hash: md5", f"  path: {yamltext.encode_flow(path or 'artifacts')}"]
     return ("outs:\n" + "\n".join(lines) + "\n").encode()
-
-
-# -- listings --------------------------------------------------------------------------------
-
-
-def encode_listing(files: Iterable[Listed]) -> bytes:
-    """The object of a folder, byte by byte what DVC writes."""
-    ordered = sorted(files, key=lambda file: file.path)
-    return json.dumps([{"md5": f.md5, "relpath": f.path} for f in ordered]).encode()
-
-
-def decode_listing(data: bytes) -> list[Listed]:
-    """The files of a folder's object, which may come from anywhere.
-
-    Raises:
-        InvalidValueError: it is no listing, or a path in it leads out of the folder.
-    """
-    try:
-        entries = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _no_listing(f"it is no JSON: {error}") from None
-    if not isinstance(entries, list):
-        raise _no_listing("it is no list")
-    files: dict[str, Listed] = {}
-    for entry in entries:
-        if not isinstance(entry, Mapping):
-            raise _no_listing(f"{names.one_line(repr(entry)[:60])} is no file")
-        path, md5 = entry.get("relpath"), entry.get("md5")
-        if not isinstance(path, str) or not _is_inside(path):
-            raise _no_listing(f"{path!r:.80} is no path within a folder")
-        if not is_md5(md5) or is_listing(str(md5)):
-            raise _no_listing(f"{path!r:.80} has no md5")
-        if path in files:
-            raise _no_listing(f"{path!r:.80} is there twice")
-        files[path] = Listed(path, str(md5))
-    inner = parents_of(files)
-    for path in inner & files.keys():
-        raise _no_listing(f"{path!r:.80} is both a file and a folder")
-    return list(files.values())
-
-
-def _is_inside(path: str) -> bool:
-    parts = path.split("/")
-    return (
-        all(part not in ("", ".", "..") for part in parts)
-        and "\0" not in path
-        and len(path) <= _MAX_PATH_CHARS
-    )
-
-
-def _no_listing(why: str) -> InvalidValueError:
-    return InvalidValueError("the listing of a folder is not one that DVC writes", why=why)

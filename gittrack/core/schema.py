@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gittrack.core import codec, kept, names
+from gittrack.core import codec, names
+from gittrack.core.listing import is_md5
 from gittrack.core.model import END_STATUSES
 from gittrack.errors import CorruptStoreError
 
@@ -86,7 +87,7 @@ SOURCE: dict[str, Type] = dict.fromkeys(("base", "commit", "tree", "rebuilds"), 
 ARTIFACT: dict[str, Type] = {
     "blob": _ID,
     "files": _NUMBER,
-    "md5": (kept.is_md5, "no md5"),
+    "md5": (is_md5, "no md5"),
     "mode": (lambda value: value in ("644", "755"), "neither 644 nor 755"),
     "size": _NUMBER,
 }

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gittrack.core import kept, names
+from gittrack.core.listing import Listed, decode_listing
 from gittrack.core.model import Artifact
-from gittrack.errors import ArtifactError, InvalidNameError, InvalidValueError
+from gittrack.errors import ArtifactError, CorruptStoreError, InvalidNameError
 from gittrack.store.odb import Odb
 
 #: git runs programs that such a folder names, so nothing that came from elsewhere makes one.
@@ -62,7 +63,7 @@ class RunArtifacts:
         self._entries = sorted(entries, key=lambda entry: (entry.t, entry.by, entry.key))
         self._stores = stores
         self._read_blob = read_blob
-        self._listings: dict[str, list[kept.Listed] | None] = {}
+        self._listings: dict[str, list[Listed] | None] = {}
 
     def files(self, path: str = "") -> dict[str, ArtifactFile]:
         """The file of that path, or all below the folder of that path, in order.
@@ -162,14 +163,14 @@ class RunArtifacts:
             next="gittrack artifacts get RUN PATH, or where it was recorded: gittrack push",
         )
 
-    def _listing(self, md5: str) -> list[kept.Listed] | None:
+    def _listing(self, md5: str) -> list[Listed] | None:
         """The files of a folder; None while its listing is not here, or damaged."""
         if md5 not in self._listings:
             self._listings[md5] = None
             for store in self._stores:
                 if store.is_sound(md5):
-                    with contextlib.suppress(InvalidValueError):
-                        self._listings[md5] = kept.decode_listing(store.read(md5) or b"")
+                    with contextlib.suppress(CorruptStoreError):
+                        self._listings[md5] = decode_listing(store.read(md5) or b"", md5)
                     break
         return self._listings[md5]
 

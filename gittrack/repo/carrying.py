@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gittrack.config.settings import parse_remote
 from gittrack.core import kept
+from gittrack.core.listing import is_listing
 from gittrack.core.model import Run
 from gittrack.errors import ArtifactError, ArtifactRemoteError, UsageError
 from gittrack.repo.storing import Storing
@@ -332,7 +333,7 @@ class Carrying(Storing):
             wanted = self._wanted(runs)
             if paths:
                 # Which files a folder has is known when its listing is here.
-                listings = [md5 for md5 in self._within(runs, paths) if kept.is_listing(md5)]
+                listings = [md5 for md5 in self._within(runs, paths) if is_listing(md5)]
                 if listings:
                     transfer.fetch(self.objects.folder, opened, listings, jobs=jobs, whole=False)
                 wanted = self._within(runs, paths)

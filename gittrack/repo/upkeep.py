@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gittrack.core import kept
+from gittrack.core.listing import is_listing
 from gittrack.core.model import Run
-from gittrack.errors import ArtifactError, InvalidValueError
+from gittrack.errors import ArtifactError, CorruptStoreError
 from gittrack.repo.artifacts import RunArtifacts
 from gittrack.store.odb import Odb
 
@@ -152,7 +152,7 @@ def usage(run: Run, artifacts: RunArtifacts) -> Usage:
             in_git += artifact.size_bytes
         else:
             objects += artifact.size_bytes
-    for md5 in {need.md5 for need in needs(run, artifacts) if not kept.is_listing(need.md5)}:
+    for md5 in {need.md5 for need in needs(run, artifacts) if not is_listing(need.md5)}:
         place = artifacts.find_object(md5)
         here += os.path.getsize(place) if place is not None else 0
     return Usage(run.id, run.name, files, in_git, objects, here)
@@ -175,7 +175,7 @@ def collect(
     leftovers = objects.leftovers(before)
     try:
         needed = objects.with_children(find_needed())
-    except InvalidValueError as error:
+    except CorruptStoreError as error:
         raise ArtifactError(
             "nothing was deleted: which files a folder needs is not known",
             why=f"{error.message}: {error.why}",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from hashlib import md5 as new_md5
 from typing import NamedTuple
 
-from gittrack.core import kept
+from gittrack.core.listing import decode_listing, is_listing, is_md5
 
 #: A file of at most this size is read as a whole.
 _CHUNK_BYTES = 1 << 20
@@ -268,7 +268,7 @@ class Odb:
         for head in _scan(top):
             for entry in _scan(head.path):
                 name = head.name + entry.name
-                if kept.is_md5(name):
+                if is_md5(name):
                     with contextlib.suppress(FileNotFoundError):
                         found = entry.stat(follow_symlinks=False)
                         yield Item(name, found.st_size, found.st_mtime)
@@ -295,9 +295,9 @@ class Odb:
         found: dict[str, None] = {}
         for name in names:
             found[name] = None
-            data = self.read(name) if kept.is_listing(name) else None
+            data = self.read(name) if is_listing(name) else None
             if data is not None:
-                found.update(dict.fromkeys(file.md5 for file in kept.decode_listing(data)))
+                found.update(dict.fromkeys(file.md5 for file in decode_listing(data, name)))
         return found
 
 
@@ -341,7 +341,7 @@ def dvc_caches(worktree: str | None) -> list[str]:
 
 
 def _place(top: str, md5: str) -> str:
-    if not kept.is_md5(md5):
+    if not is_md5(md5):
         raise ValueError(f"{md5!r} is no md5")
     return os.path.join(top, md5[:2], md5[2:])
 

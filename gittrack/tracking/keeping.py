@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from gittrack.core import kept, names
+from gittrack.core.listing import Listed, encode_listing
 from gittrack.core.model import Artifact
 from gittrack.errors import InvalidNameError
 from gittrack.journal import RunJournal
@@ -125,7 +126,7 @@ class Keeper:
 
     def _keep_layer(self, files: Sequence[Found], into: str) -> None:
         objects = self._objects()
-        listed: list[kept.Listed] = []
+        listed: list[Listed] = []
         total = changed = 0
         for file in files:
             try:
@@ -135,11 +136,11 @@ class Keeper:
                 if error.errno in _FULL:
                     return
                 continue
-            listed.append(kept.Listed(file.name, stored.md5))
+            listed.append(Listed(file.name, stored.md5))
             total += stored.size_bytes
             changed += stored.changed
         try:
-            listing = objects.put_bytes(kept.encode_listing(listed), ".dir")
+            listing = objects.put_bytes(encode_listing(listed), ".dir")
         except OSError as error:
             self._failed(into or "of all files", error)
             return

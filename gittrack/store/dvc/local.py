@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from gittrack.store.dvc.listing import OBJECTS, oid_at
+from gittrack.core.listing import is_md5
 
+#: The folders above all objects, in our store and below the prefix of a remote.
+OBJECTS = ("files", "md5")
 _TEMPORARY = "tmp"
 _CHUNK = 2**20
 
@@ -78,6 +81,14 @@ class Store:
         os.makedirs(os.path.dirname(final), exist_ok=True)
         os.chmod(path, 0o444)
         os.replace(path, final)
+
+
+def oid_at(path: str) -> str | None:
+    """The name of the object that lies at a path, of whatever system; None if none does."""
+    *above, first, rest = ("", "", "", *re.split(r"[/\\]", path))[-4:]
+    oid = first + rest
+    is_place = tuple(above) == OBJECTS and len(first) == 2 and is_md5(oid)
+    return oid if is_place else None
 
 
 def file_size(path: str) -> int:

@@ -14,12 +14,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
+from gittrack.core.listing import is_md5
 from gittrack.errors import ArtifactRemoteError, ConfigError
 from gittrack.store.dvc import local
 from gittrack.store.dvc.config import SECRET, Choice, safe_url
 from gittrack.store.dvc.imports import load, missing_plugin
-from gittrack.store.dvc.listing import OBJECTS, is_oid, oid_at
-from gittrack.store.dvc.local import Told
+from gittrack.store.dvc.local import OBJECTS, Told, oid_at
 from gittrack.store.dvc.pool import Pool
 from gittrack.store.dvc.words import describe, hide
 
@@ -309,7 +309,7 @@ class Remote:
 
     def path(self, oid: str) -> str:
         """Where an object lies there, or would."""
-        assert is_oid(oid), oid
+        assert is_md5(oid), oid
         path: str = self._fs.join(self._objects, oid[:2], oid[2:])
         return path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from gittrack.store.dvc.listing import is_folder, is_oid
+from gittrack.core.listing import is_listing, is_md5
 from gittrack.store.dvc.pool import Pool
 from gittrack.store.dvc.remote import Remote
 
@@ -28,11 +28,11 @@ def remove(remote: Remote, oids: Iterable[str], *, jobs: int | None = None) -> R
     failed = {}
     wanted = set()
     for oid in oids:
-        if is_oid(oid):
+        if is_md5(oid):
             wanted.add(oid)
         else:
             failed[oid] = "it is not the name of an object"
-    listings = {oid for oid in wanted if is_folder(oid)}
+    listings = {oid for oid in wanted if is_listing(oid)}
     failed.update(_remove(remote, listings, pool))
     files = wanted - listings
     if listings & failed.keys():

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
+from gittrack.core.listing import Listed, decode_listing, is_md5
 from gittrack.errors import CorruptStoreError, TransferError
-from gittrack.store.dvc.listing import Entry, decode_listing, files_of, is_oid
 from gittrack.store.dvc.local import Store
 from gittrack.store.dvc.pool import Pool
 from gittrack.store.dvc.remote import Remote, Sizes
@@ -121,14 +121,14 @@ class Task:
         self.missing: set[str] = set()
         self.corrupt: dict[str, str] = {}
         self.failed: dict[str, str] = {}
-        self.listings: dict[str, list[Entry]] = {}
+        self.listings: dict[str, list[Listed]] = {}
         self._trouble: Exception | None = None
         self._temporaries = itertools.count()
 
     def run(self, wanted: Iterable[str], repair: bool) -> Report:
         oids = set()
         for oid in wanted:
-            if is_oid(oid):
+            if is_md5(oid):
                 oids.add(oid)
             else:
                 self.failed[oid] = "it is not the name of an object"
@@ -207,7 +207,7 @@ class Task:
 
     def lacking(self, oid: str, there: Container[str]) -> dict[str, str]:
         """The files of a folder that are not among those, path -> object."""
-        return {entry.path: entry.oid for entry in self.listings[oid] if entry.oid not in there}
+        return {file.path: file.md5 for file in self.listings[oid] if file.md5 not in there}
 
     def there(self) -> set[str]:
         """What the other side has, as far as it is known."""
@@ -246,3 +246,8 @@ class Task:
 
 def in_words(error: CorruptStoreError) -> str:
     return f"{error.message}: {error.why}"
+
+
+def files_of(listings: Mapping[str, list[Listed]]) -> set[str]:
+    """The objects of all files in those folders."""
+    return {file.md5 for files in listings.values() for file in files}

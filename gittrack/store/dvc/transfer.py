@@ -11,11 +11,11 @@ import os
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from gittrack.core.listing import MAX_BYTES, decode_listing, is_listing
 from gittrack.errors import ArtifactRemoteError, CorruptStoreError
-from gittrack.store.dvc.listing import MAX_BYTES, decode_listing, files_of, is_folder
 from gittrack.store.dvc.local import Store, Told, digest_of, read_checked
 from gittrack.store.dvc.remote import Remote, Sizes, TooLargeError
-from gittrack.store.dvc.task import OURS, THEIRS, Lost, Progress, Report, Task, in_words
+from gittrack.store.dvc.task import OURS, THEIRS, Lost, Progress, Report, Task, files_of, in_words
 
 __all__ = ["Progress", "Report", "fetch", "push"]
 
@@ -83,7 +83,7 @@ class _Push(Task):
     command = "gittrack push"
 
     def move(self, oids: set[str], repair: bool) -> None:
-        unread = {oid for oid in oids if is_folder(oid) and not self.read_here(oid)}
+        unread = {oid for oid in oids if is_listing(oid) and not self.read_here(oid)}
         wanted = oids | files_of(self.listings)
         there = self.ask(wanted)
         # A clone without the artifacts still tells whether the folders on the remote are whole.
@@ -95,8 +95,8 @@ class _Push(Task):
             self._read_back(there)
         todo = {oid: size for oid in sorted(wanted) if (size := self._to_send(oid, there, repair))}
         self.books.expect(len(todo), sum(size for (size,) in todo.values()))
-        self._send({oid: size for oid, (size,) in todo.items() if not is_folder(oid)})
-        folders = {oid: size for oid, (size,) in todo.items() if is_folder(oid)}
+        self._send({oid: size for oid, (size,) in todo.items() if not is_listing(oid)})
+        folders = {oid: size for oid, (size,) in todo.items() if is_listing(oid)}
         arrived = self.there()
         for oid in [oid for oid in folders if self.lacking(oid, arrived)]:
             self.failed[oid] = "not sent, since files of the folder are not on the remote"
@@ -199,7 +199,7 @@ class _Fetch(Task):
     whole = True
 
     def move(self, oids: set[str], repair: bool) -> None:
-        folders = {oid for oid in oids if is_folder(oid)}
+        folders = {oid for oid in oids if is_listing(oid)}
         here = {oid for oid in folders if self.read_here(oid)}
         if repair:
             self.corrupt.clear()

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from gittrack.core import listing
+from gittrack.core.listing import Listed, decode_listing, is_md5
 from gittrack.errors import CorruptStoreError, UnsafeStoreError
-from gittrack.store.dvc import listing
-from gittrack.store.dvc.listing import Entry, decode_listing, is_oid
 from tests.store.dvc import shelf
 
 MD5 = "0123456789abcdef" * 2
@@ -21,18 +21,18 @@ def encode(*paths: object) -> bytes:
 def test_a_listing_is_read() -> None:
     files = {"a": b"1", "b/c": b"2", "b/d e/é": b"3"}
     assert decode_listing(shelf.listing(files), "x.dir") == [
-        Entry(shelf.name_of(data), path) for path, data in sorted(files.items())
+        Listed(path, shelf.name_of(data)) for path, data in sorted(files.items())
     ]
     assert decode_listing(b"[]", "x.dir") == []
 
 
 def test_names_that_are_not_utf8_are_read_as_dvc_writes_them() -> None:
-    assert decode_listing(encode("a\udcff"), "x.dir") == [Entry(MD5, "a\udcff")]
+    assert decode_listing(encode("a\udcff"), "x.dir") == [Listed("a\udcff", MD5)]
 
 
 def test_other_keys_are_left_alone() -> None:
     data = json.dumps([{"md5": MD5, "relpath": "a", "size": 7}]).encode()
-    assert decode_listing(data, "x.dir") == [Entry(MD5, "a")]
+    assert decode_listing(data, "x.dir") == [Listed("a", MD5)]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_listing_that_is_too_large_is_not_parsed(monkeypatch: pytest.MonkeyPat
 
 
 def test_names_of_objects() -> None:
-    assert is_oid(MD5) and is_oid(f"{MD5}.dir")
+    assert is_md5(MD5) and is_md5(f"{MD5}.dir")
     for text in ("", MD5[1:], MD5 + "0", MD5.upper(), f"{MD5}.DIR", f"{MD5}\n", f"{MD5}.dir\n",
                  "../" + MD5[3:], MD5[:-1] + "/", MD5[:-1] + "٣"):  # fmt: skip
-        assert not is_oid(text), text
+        assert not is_md5(text), text
