@@ -15,7 +15,7 @@ from gittrack.errors import ArtifactError, ArtifactRemoteError, UsageError
 from gittrack.repo.storing import Storing
 
 if TYPE_CHECKING:
-    from gittrack.repo.upkeep import Verified
+    from gittrack.repo.upkeep import Swept, Verified
     from gittrack.store.dvc.config import Settings
     from gittrack.store.dvc.remote import Remote
     from gittrack.store.dvc.transfer import Report
@@ -342,6 +342,57 @@ class Carrying(Storing):
                 jobs=jobs, progress=progress, repair=repair, whole=not paths,
             )  # fmt: skip
             return self._carried(opened.name, wanted, report)
+
+    def sweep_remote(
+        self,
+        remote: str | None = None,
+        *,
+        wait_s: float | None = None,
+        dry_run: bool = False,
+        asks: bool = False,
+    ) -> Swept:
+        """Delete from a remote what no run needs that is known here, and has not for two weeks.
+
+        Ask the git remotes for their runs before: what only they know would count as unneeded.
+
+        Args:
+            wait_s: how long it has to be known that nobody needs an object.
+        Raises:
+            ArtifactRemoteError: there is no remote, it cannot tell what it has, or was lost.
+            ArtifactError: what some run needs is not known; nothing was deleted.
+        """
+        import time
+
+        from gittrack.repo.upkeep import REMOTE_GRACE_S, Swept, ripe
+        from gittrack.store.dvc import transfer
+        from gittrack.store.dvc.removal import remove
+
+        with self._open_artifact_remote(remote, asks=asks) as opened:
+            there = dict(opened.list_objects())
+            needed = self._find_needed()
+            listings = {md5 for md5 in needed if is_listing(md5) and md5 in there}
+            if listings:
+                # Which files a folder needs is said by its listing alone.
+                report = transfer.fetch(self.objects.folder, opened, listings, whole=False)
+                if not report.is_complete:
+                    raise ArtifactError(
+                        "nothing was deleted: which files a folder needs is not known",
+                        why=next(iter([*report.corrupt.values(), *report.failed.values()]), ""),
+                        next="gittrack artifacts verify --repair",
+                    )
+            unneeded = there.keys() - self.objects.with_children(needed)
+            seen = self._memory.times("unneeded", opened.name)
+            wait_s = REMOTE_GRACE_S if wait_s is None else wait_s
+            gone, waiting = ripe(unneeded, seen, time.time(), wait_s=wait_s)
+            failed: Mapping[str, str] = {}
+            if not dry_run:
+                failed = remove(opened, gone).failed
+                self._memory.set_times("unneeded", opened.name, waiting)
+            done = gone - failed.keys()
+            return Swept(
+                len(done), sum(there[md5] or 0 for md5 in done),
+                len(waiting), sum(there[md5] or 0 for md5 in waiting), failed,
+            )  # fmt: skip
 
     def _wanted(self, runs: Sequence[Run] | None) -> dict[str, list[tuple[Run, str]]]:
         """The objects of runs, a folder as one, with the artifacts that need each."""

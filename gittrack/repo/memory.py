@@ -76,6 +76,19 @@ class Memory:
         """Undo `note`."""
         self._set(what, name, False)
 
+    # -- times ---------------------------------------------------------------------------
+
+    def times(self, what: str, name: str) -> dict[str, float]:
+        """Times in seconds that were noted of things of that name."""
+        found = self._part(what).get(name)
+        if not isinstance(found, dict):
+            return {}
+        return {key: at for key, at in found.items() if isinstance(at, int | float)}
+
+    def set_times(self, what: str, name: str, times: Mapping[str, float]) -> None:
+        """Remember these in their place."""
+        self._set(what, name, dict(times))
+
     # -- the file ------------------------------------------------------------------------
 
     def _part(self, name: str) -> dict[str, Any]:

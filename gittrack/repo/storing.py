@@ -66,24 +66,30 @@ class Storing(Reading):
         Raises:
             ArtifactError: what some run needs is not known; nothing was deleted.
         """
-        from gittrack.errors import ArtifactError
-        from gittrack.repo.stored import is_damaged
         from gittrack.repo.upkeep import GRACE_S, collect
 
-        def find_needed() -> set[str]:
-            needed: set[str] = set()
-            for run in self.search_runs(include_deleted=True):
-                if is_damaged(run):
-                    raise ArtifactError(
-                        "nothing was deleted: what a run needs is not known",
-                        why=f"run {run.short_id} is damaged",
-                        next="gittrack fsck",
-                    )
-                needed.update(a.md5 for a in run.artifacts.values() if a.md5 is not None)
-            return needed
-
         grace_s = GRACE_S if grace_s is None else grace_s
-        return collect(self.objects, find_needed, grace_s=grace_s, dry_run=dry_run)
+        return collect(self.objects, self._find_needed, grace_s=grace_s, dry_run=dry_run)
+
+    def _find_needed(self) -> set[str]:
+        """The objects that runs name, without the files of folders.
+
+        Raises:
+            ArtifactError: it is not known of all runs.
+        """
+        from gittrack.errors import ArtifactError
+        from gittrack.repo.stored import is_damaged
+
+        needed: set[str] = set()
+        for run in self.search_runs(include_deleted=True):
+            if is_damaged(run):
+                raise ArtifactError(
+                    "nothing was deleted: what a run needs is not known",
+                    why=f"run {run.short_id} is damaged",
+                    next="gittrack fsck",
+                )
+            needed.update(a.md5 for a in run.artifacts.values() if a.md5 is not None)
+        return needed
 
     def _with_artifacts(self, runs: Sequence[Run] | None) -> Iterator[tuple[Run, RunArtifacts]]:
         for run in self.search_runs(include_deleted=True) if runs is None else runs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gittrack.core.listing import is_listing
@@ -17,6 +17,8 @@ from gittrack.store.odb import Odb
 MISSING, DAMAGED = "missing", "damaged"
 #: Somebody may have stored an object and not yet written which run it belongs to.
 GRACE_S = 3_600
+#: The same on a remote, where a run may be on its way from a machine that is offline.
+REMOTE_GRACE_S = 14 * 86_400
 
 #: Tells how far a check is: objects looked at, and bytes.
 Progress = Callable[[int, int], None]
@@ -63,6 +65,19 @@ class Usage(NamedTuple):
     git_bytes: int
     object_bytes: int
     here_bytes: int
+
+
+class Swept(NamedTuple):
+    """What nobody needed on a remote: objects and bytes deleted, those that wait, and failures.
+
+    `failed` maps objects to why they are still there.
+    """
+
+    objects: int
+    size_bytes: int
+    waiting: int
+    waiting_bytes: int
+    failed: Mapping[str, str]
 
 
 class Collected(NamedTuple):
@@ -156,6 +171,22 @@ def usage(run: Run, artifacts: RunArtifacts) -> Usage:
         place = artifacts.find_object(md5)
         here += os.path.getsize(place) if place is not None else 0
     return Usage(run.id, run.name, files, in_git, objects, here)
+
+
+def ripe(
+    unneeded: Collection[str], seen_s: Mapping[str, float], now_s: float, *, wait_s: float
+) -> tuple[set[str], dict[str, float]]:
+    """Which of the objects that no run needs have been so for long enough, and what to remember.
+
+    Somebody may have sent an object whose run is still on the way; a remote tells no times that
+    could be trusted, so it counts when we first saw that nobody needs it. Pure.
+
+    Args:
+        seen_s: when that was, of those that were seen before.
+    """
+    first = {md5: seen_s.get(md5, now_s) for md5 in unneeded}
+    gone = {md5 for md5, seen in first.items() if seen <= now_s - wait_s}
+    return gone, {md5: seen for md5, seen in first.items() if md5 not in gone}
 
 
 def collect(

@@ -125,6 +125,25 @@ def test_a_page_shows_what_is_kept(kept: Project) -> None:
     assert "ckpt//" not in kept.out("diff", "one", "one", "--all")
 
 
+def test_a_remote_is_freed_when_that_is_asked_for(kept: Project, tmp_path: Path) -> None:
+    kept.git("init", "-q", "--bare", str(tmp_path / "hub.git"))
+    kept.git("remote", "add", "origin", str(tmp_path / "hub.git"))
+    kept.out("remote", "artifacts", "add", "store", str(tmp_path / "remote"))
+    kept.out("push")
+    kept.out("purge", "one")
+    lines = kept.out("gc", "--remote").splitlines()
+    assert lines[1:] == [
+        "deleted 0 objects on the remote, 0 B",
+        ("27 more objects that no run needs, 4.05 MB, are deleted when that has been so for two "
+        "weeks, or with --now"),
+    ]  # fmt: skip
+    assert kept.out("gc", "--remote", "store", "--now").splitlines()[1:] == [
+        "deleted 27 objects on the remote, 4.05 MB"
+    ]
+    assert kept.gittrack("gc", "--now").returncode == 2
+    assert kept.gittrack("gc", "--remote", "nowhere").returncode == 1
+
+
 # -- remotes ---------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from hashlib import md5
 from pathlib import Path
 
@@ -218,3 +219,61 @@ def test_the_remotes_of_dvc_are_used_as_they_are(here: GitRepo, tmp_path: Path) 
     assert stored.read_bytes() == data_of("model.pt")
     assert here.git("status", "--porcelain") == before
     assert sorted(os.listdir(Path(here.path, ".dvc"))) == ["config"]
+
+
+# -- what nobody needs there -----------------------------------------------------------------
+
+
+def test_what_no_run_needs_is_swept_from_a_remote_after_two_weeks(
+    shared: GitRepo, runs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(shared)
+    other = clone(shared, tmp_path)  # it has no object, not even the listing of the folder
+    stray = tmp_path / "remote" / "gittrack" / "files" / "md5" / "00" / ("0" * 30)
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_bytes(b"stray")
+    now = [time.time()]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    with Repo.find(other.path) as repo:
+        assert repo.sweep_remote(dry_run=True) == (0, 0, 1, 5, {})
+        assert repo.sweep_remote() == (0, 0, 1, 5, {})
+        now[0] += 13 * 86_400
+        assert repo.sweep_remote().waiting == 1
+    assert stray.exists()
+    now[0] += 2 * 86_400
+    with Repo.find(other.path) as repo:
+        assert repo.sweep_remote(dry_run=True)[:2] == (1, 5)
+        assert stray.exists()
+        assert repo.sweep_remote() == (1, 5, 0, 0, {})
+        assert not stray.exists()
+        assert repo.pull_artifacts().lacking == ()
+        repo.purge_runs([repo.get_run("file")])
+        assert repo.sweep_remote(wait_s=0).objects == 1
+        repo.purge_runs([repo.get_run("folder")])
+        assert repo.sweep_remote(wait_s=0).objects == 26
+    assert [path for path in (tmp_path / "remote").rglob("*") if path.is_file()] == []
+
+
+def test_what_is_needed_again_waits_anew() -> None:
+    from gittrack.repo.upkeep import ripe
+
+    assert ripe({"a"}, {}, 100, wait_s=10) == (set(), {"a": 100})
+    assert ripe({"a", "b"}, {"a": 100.0}, 109, wait_s=10) == (set(), {"a": 100, "b": 109})
+    assert ripe(set(), {"a": 100.0}, 109, wait_s=10) == (set(), {})
+    assert ripe({"a", "b"}, {"a": 100.0, "b": 109}, 110, wait_s=10) == ({"a"}, {"b": 109})
+    assert ripe({"a"}, {}, 100, wait_s=0) == ({"a"}, {})
+
+
+def test_nothing_is_swept_when_it_is_not_known_what_is_needed(
+    shared: GitRepo, runs: dict[str, str], tmp_path: Path
+) -> None:
+    push(shared)
+    other = clone(shared, tmp_path)
+    listing(tmp_path).chmod(0o644)
+    listing(tmp_path).write_bytes(b"[")
+    with (
+        Repo.find(other.path) as repo,
+        pytest.raises(ArtifactError, match="nothing was deleted"),
+    ):
+        repo.sweep_remote(wait_s=0)
+    assert len([path for path in (tmp_path / "remote").rglob("*") if path.is_file()]) == 27
