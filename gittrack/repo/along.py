@@ -56,6 +56,7 @@ class Along(Sharing):
             self._say_unsent(link, error)
         else:
             self._say_sent(done, url)
+            self._say_artifacts(done)
 
     def _keep_unsent(self, link: Link, published: Sequence[str]) -> None:
         """Keep what the runs stand on that the remote does not have yet."""
@@ -99,6 +100,14 @@ class Along(Sharing):
             f"{runs} went to {done.remote} ({place}) along with your push, as new ones will; "
             f"to stop: gittrack remote unshare {done.remote}"
         )
+
+    def _say_artifacts(self, done: Synced) -> None:
+        """The first time only: uploads of any size are nothing for a hook."""
+        if not done.sent or self._memory.was("told", f"{done.remote} artifacts"):
+            return
+        if next(iter(self.objects), None) is not None:
+            self._memory.note("told", f"{done.remote} artifacts")
+            warn("large artifacts do not go along with git push; next: gittrack push")
 
     def _say_unsent(self, link: Link, error: GittrackError) -> None:
         from gittrack.repo.sync import count_runs

@@ -266,3 +266,20 @@ def test_a_progress_bar_is_for_those_who_watch(shared: Project, tmp_path: Path) 
     os.close(watcher)
     assert re.search(r"\[#*\.*\] sent 27 of 27 objects, 4\.05 MB of 4\.05 MB", said)
     assert done.stdout == b"27 objects, 4.05 MB went to store\n"
+
+
+def test_a_plain_git_push_says_once_that_it_carries_no_large_ones(shared: Project) -> None:
+    shared.out("remote", "share", "origin")
+
+    def push(branch: str) -> str:
+        done = subprocess.run(
+            ["git", "push", "-q", "origin", f"HEAD:refs/heads/{branch}"], cwd=shared.path,
+            capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        return done.stderr
+
+    said = "gittrack: large artifacts do not go along with git push; next: gittrack push\n"
+    assert said in push("one")
+    shared.out("run", "--name", "two", "--", "true")
+    assert "large" not in push("two")

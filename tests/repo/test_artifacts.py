@@ -280,8 +280,11 @@ def test_an_empty_folder(here: GitRepo, tmp_path: Path) -> None:
     assert gittrack.list_artifacts(run.id) == []
 
 
-def test_a_file_that_may_not_be_read(
-    here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), FileNotFoundError(2, "No such file")]
+)  # fmt: skip
+def test_a_file_that_may_not_be_read_or_vanishes(
+    here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     from gittrack.store import odb
 
@@ -290,7 +293,7 @@ def test_a_file_that_may_not_be_read(
 
     def refuse(path: str) -> int:
         if path.endswith("secret"):
-            raise PermissionError(13, "Permission denied")  # root may read everything
+            raise error  # root may read everything
         return real(path)
 
     monkeypatch.setattr(odb, "open_regular", refuse)
@@ -298,7 +301,7 @@ def test_a_file_that_may_not_be_read(
         gittrack.log_artifacts(tmp_path / "out")
     found = gittrack.get_run(run.id)
     assert list(found.artifacts) == ["open"]
-    assert found.warnings == ("artifact secret was not kept: Permission denied",)
+    assert found.warnings == (f"artifact secret was not kept: {error.strerror}",)
 
 
 def test_a_full_disk_is_noted_once(
