@@ -52,3 +52,20 @@ def test_a_push_sends_as_little_as_it_should(tmp_path: Path) -> None:
     assert 5 < found["objects_dirty"] <= 19 and found["bytes_dirty"] <= 4096
     assert all(value > 0 for row, value in found.items() if row not in ("hook", "log_after"))
     assert "missed" not in page.read_text() and "old" not in page.read_text()
+
+
+def test_artifacts_are_measured_beside_dvc(tmp_path: Path) -> None:
+    figures, page = tmp_path / "figures.json", tmp_path / "page.md"
+    page.write_text("a\n<!-- artifacts:begin -->\nold\n<!-- artifacts:end -->\nb\n")
+    command = [sys.executable, str(ROOT / "benchmarks" / "artifacts.py"), "--rounds", "1"]
+    done = subprocess.run(
+        [*command, "--mib", "2", "--files", "20", "--json", str(figures), "--write", str(page)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(figures.read_text())
+    assert set(found) == {"large", "many"}
+    assert all(set(by) == {"limit", "gittrack", "again", "dvc"} for by in found.values())
+    text = page.read_text()
+    assert text.startswith("a\n") and text.endswith("b\n") and "old" not in text
+    assert "| one file of 2 MiB |" in text
