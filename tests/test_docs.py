@@ -31,7 +31,12 @@ def shell(repo: GitRepo, tmp_path: Path, script: str) -> subprocess.CompletedPro
     commands = tmp_path / "bin"
     commands.mkdir(exist_ok=True)
     program = "-m gittrack "
-    for name, line in (("gittrack", program), ("git-gittrack", program), ("python", "")):
+    for name, line in (
+        ("gittrack", program),
+        ("git-gittrack", program),
+        ("python", ""),
+        ("dvc", "-m dvc "),
+    ):
         path = commands / name
         path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {line}"$@"\n')
         path.chmod(0o755)
@@ -40,6 +45,8 @@ def shell(repo: GitRepo, tmp_path: Path, script: str) -> subprocess.CompletedPro
         "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "COLUMNS": "80",
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(tmp_path / "dvc-site"),
     }
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

@@ -53,6 +53,7 @@ COMMANDS = {
     "fsck": "check every object, file and law of the store",
     "gc": "free what no run needs",
     "checkout": "lay out exactly what ran in a new folder",
+    "export": "make a commit of a run that DVC reads",
     "config": "list settings and where they come from",
     "init": "make the store in this repository",
     "recover": "take over the runs of dead processes",

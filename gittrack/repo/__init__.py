@@ -28,6 +28,7 @@ from gittrack.store.write import NOBODY, Tree, update
 if TYPE_CHECKING:
     from gittrack.core.model import Run
     from gittrack.repo.edit import Editor
+    from gittrack.repo.export import Export
     from gittrack.repo.purge import Purged
 
 __all__ = [
@@ -207,6 +208,7 @@ class Repo(Carrying, Along, Changing, Recording):
 
     def _keep_house(self) -> None:
         marker = os.path.join(self._paths.common_dir, "gittrack", "kept")
+        from gittrack.repo.export import forget_purged
         from gittrack.store.remote import forget_others
 
         with contextlib.suppress(OSError, GittrackError):
@@ -216,6 +218,31 @@ class Repo(Carrying, Along, Changing, Recording):
                     pass
                 self._keep_sources()
                 forget_others(self._git, self._links().values())
+                forget_purged(self._git)
+
+    # -- export --------------------------------------------------------------------------
+
+    def export_dvc(self, run: Run, tag: str | None = None, *, force: bool = False) -> Export:
+        """Make a commit of a run that DVC reads: its files at the root, and DVC's own beside them.
+
+        The same state of a run makes the same commit. A ref of ours keeps it alive.
+
+        Args:
+            tag: the git tag to put on it, so that others can have it by name.
+            force: move that tag, if it is elsewhere.
+        Raises:
+            UsageError: the tag cannot be called so, or is elsewhere.
+            ArtifactError: an artifact cannot be read, or it is not known what a folder holds.
+            ConfigError: the remote of artifacts cannot be used as it is configured.
+        """
+        from gittrack.repo.export import Exporter, find_caches, find_remote
+
+        worktree = self._paths.worktree
+        remote = find_remote(worktree, self._paths.common_dir, self._remote_settings())
+        caches = find_caches(worktree)
+        fsync = self.config.seal_fsync
+        exporter = Exporter(self._git, self.objects, caches, remote, fsync=fsync)
+        return exporter.export(run, self._reader(run), tag, force=force)
 
     # -- purge ---------------------------------------------------------------------------
 
@@ -227,6 +254,7 @@ class Repo(Carrying, Along, Changing, Recording):
         Raises:
             UsageError: a run goes on here.
         """
+        from gittrack.repo.export import forget_exports
         from gittrack.repo.purge import purge
 
         self._join_fetched()
@@ -235,7 +263,8 @@ class Repo(Carrying, Along, Changing, Recording):
         if not dry_run:
             for run_id in done.runs:
                 shutil.rmtree(os.path.join(self._artifact_dir(), run_id), ignore_errors=True)
-        return done
+        tags = forget_exports(self._git, done.runs, dry_run=dry_run)
+        return done._replace(tags=tuple(tags))
 
     def rewrite_history(self) -> int:
         """Replace the history of the store by one commit with what it holds now; its new epoch.

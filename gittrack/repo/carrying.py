@@ -284,7 +284,7 @@ class Carrying(Storing):
         repair: bool = False,
         progress: Progress | None = None,
     ) -> Carried:
-        """Send the objects of runs that are here and that the remote lacks.
+        """Send the objects of runs, and of what was exported of them, that the remote lacks.
 
         Afterwards every one of them, and of every folder every file, is known to be there.
 
@@ -298,6 +298,7 @@ class Carrying(Storing):
         from gittrack.store.dvc import transfer
 
         wanted = self._wanted(runs)
+        self._add_exported(wanted, runs)
         here = self.objects
         if runs is None:
             # Others push what only they have.
@@ -402,6 +403,19 @@ class Carrying(Storing):
                 if artifact.md5 is not None and artifact.blob is None:
                     wanted.setdefault(artifact.md5, []).append((run, kept.shown(key)))
         return wanted
+
+    def _add_exported(
+        self, wanted: dict[str, list[tuple[Run, str]]], runs: Sequence[Run] | None
+    ) -> None:
+        """Add what was put together for exports and no run names: merged folders."""
+        from gittrack.repo.export import exported_objects
+
+        chosen = None if runs is None else {run.id: run for run in runs}
+        for run_id, objects in exported_objects(self._git).items():
+            run = self.view.find_by_id(run_id) if chosen is None else chosen.get(run_id)
+            if run is not None:
+                for md5, path in objects.items():
+                    wanted.setdefault(md5, [(run, path)])
 
     def _within(
         self, runs: Sequence[Run] | None, paths: Sequence[str]

@@ -157,18 +157,23 @@ class RunReader:
 
         A curve is for the eye: a few hundred points are read of each metric, whatever it has.
         """
+        found = self.sample(keys, _SAMPLE)
+        return {key: [point.value for point in points] for key, points in found.items()}
+
+    def sample(self, keys: Collection[str], most: int) -> dict[str, list[Metric]]:
+        """About `most` points of each metric that has any, evenly, in the order of their steps."""
         found: dict[str, list[Metric]] = {key: [] for key in keys}
         for state in self._live_states:
             for key, points in state.by_key().items():
                 if key in found:
-                    rows = points[:: max(1, len(points) // _SAMPLE)] + points[-1:]
+                    rows = points[:: max(1, len(points) // most)] + points[-1:]
                     found[key] += [Metric(key, float(v), step, t) for step, t, v in rows]
         for data in self._segments():
-            for point in codec.sample_points(data, _SAMPLE):
+            for point in codec.sample_points(data, most):
                 if point.key in found:
                     found[point.key].append(point)
         return {
-            key: [point.value for point in sorted(_distinct(set(points)), key=codec.point_order)]
+            key: sorted(_distinct(set(points)), key=codec.point_order)
             for key, points in found.items()
             if points
         }

@@ -22,10 +22,14 @@ _MAX_TRIES = 50
 
 
 class Purged(NamedTuple):
-    """What a purge took out: runs, and the changed files that only they had run."""
+    """What a purge took out: runs, and the changed files that only they had run.
+
+    `tags` are the user's, on what was exported of the runs: they hold it still.
+    """
 
     runs: tuple[str, ...]
     overlays: tuple[str, ...]
+    tags: tuple[str, ...] = ()
 
 
 def purge(

@@ -59,7 +59,7 @@ class Storing(Reading):
         return sorted(found, key=lambda u: (-u.object_bytes - u.git_bytes, u.run_id))
 
     def collect_garbage(self, *, grace_s: float | None = None, dry_run: bool = False) -> Collected:
-        """Delete the objects that no run needs, of any tip, hidden or running.
+        """Delete the objects that no run needs, of any tip, hidden or running, and no export.
 
         Args:
             grace_s: what is younger stays; an hour by default.
@@ -72,12 +72,13 @@ class Storing(Reading):
         return collect(self.objects, self._find_needed, grace_s=grace_s, dry_run=dry_run)
 
     def _find_needed(self) -> set[str]:
-        """The objects that runs name, without the files of folders.
+        """The objects that runs and exports name, without the files of folders.
 
         Raises:
             ArtifactError: it is not known of all runs.
         """
         from gittrack.errors import ArtifactError
+        from gittrack.repo.export import exported_objects
         from gittrack.repo.stored import is_damaged
 
         needed: set[str] = set()
@@ -89,7 +90,7 @@ class Storing(Reading):
                     next="gittrack fsck",
                 )
             needed.update(a.md5 for a in run.artifacts.values() if a.md5 is not None)
-        return needed
+        return needed.union(*exported_objects(self._git).values())
 
     def _with_artifacts(self, runs: Sequence[Run] | None) -> Iterator[tuple[Run, RunArtifacts]]:
         for run in self.search_runs(include_deleted=True) if runs is None else runs:

@@ -15,6 +15,8 @@ BRANCH_REF = "refs/heads/gittrack/store"
 SOURCE_REF = "refs/gittrack/source/main"
 #: What is known of a remote's refs: REMOTE_REFS + remote + /store/ + name, or /source/ + name.
 REMOTE_REFS = "refs/gittrack/remote/"
+#: What keeps a commit alive that was made of a run for another tool; nobody sends these unasked.
+EXPORT_REFS = "refs/gittrack/export/"
 #: Where a commit is written that no other ref may point to yet; nobody reads or sends these.
 SCRATCH_REFS = "refs/gittrack/scratch/"
 
@@ -86,6 +88,16 @@ def environment_file(name: str) -> str:
 def tracking_ref(remote: str, ref: str) -> str:
     """Where what a remote's ref pointed to is remembered; `ref` is what we call it here."""
     return f"{REMOTE_REFS}{remote}/{ref.removeprefix(REFS)}"
+
+
+def export_ref(short_id: str) -> str:
+    """What keeps the commit alive that was last made of a run for another tool."""
+    return f"{EXPORT_REFS}{short_id}"
+
+
+def git_tag_ref(name: str) -> str:
+    """The ref of a tag of the user's."""
+    return f"refs/tags/{name}"
 
 
 def tombstone(kind: str, entity_id: str) -> str:

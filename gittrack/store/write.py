@@ -167,6 +167,44 @@ def _commit_over(
     return made
 
 
+class Blob(NamedTuple):
+    """A file that is committed: its bytes, and whether it is a program."""
+
+    data: bytes
+    is_exec: bool = False
+
+
+def commit_alone(
+    git: Git, files: Mapping[str, Blob], message: str, when_s: int, *, fsync: bool
+) -> str:
+    """Write a commit of nobody's, without parents, that no ref points to yet; its id.
+
+    The same files, message and time are the same commit. Point a ref to it soon: git collects what
+    none points to.
+    """
+    target = f"{layout.SCRATCH_REFS}{os.urandom(6).hex()}"
+    text = message.encode()
+    stamp = f"{NOBODY.name} <{NOBODY.email}> {when_s} +0000\n".encode()
+    chunks = [
+        b"feature done\ncommit %b\nmark :1\ncommitter %b" % (target.encode(), stamp),
+        b"data %d\n%b\n" % (len(text), text),
+    ]
+    for path, (data, is_exec) in sorted(files.items()):
+        mode = b"100755" if is_exec else b"100644"
+        chunks.append(b"M %b inline %b\ndata %d\n%b\n" % (mode, path.encode(), len(data), data))
+    chunks.append(b"\nget-mark :1\ndone\n")
+    for attempt in range(_MAX_TRIES):
+        try:
+            made = _import(git, target, b"".join(chunks), NOBODY, fsync=fsync)
+        except RefMovedError:
+            # The ref is ours alone; somebody is writing the same pack.
+            pause(attempt)
+            continue
+        _move(git, [(target, None, made)])
+        return made
+    raise RefMovedError(f"a commit could not be written in {_MAX_TRIES} tries", next="try again")
+
+
 def move_ref(git: Git, ref: str, new: str, old: str | None) -> bool:
     """Point a ref to a commit that is here, if it still points where it was read.
 

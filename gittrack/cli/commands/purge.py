@@ -37,6 +37,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
             if done.overlays:
                 files = plural(len(done.overlays), "set")
                 out.lines([f"{would} {files} of changed files that only they had run"])
+            for tag in done.tags:
+                out.note(f"the tag {safe(tag)} holds what was exported: git tag -d {safe(tag)}")
         if not args.rewrite_history:
             out.note(
                 "every clone drops them when it pulls; old commits still hold them, here and\n"
