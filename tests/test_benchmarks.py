@@ -65,7 +65,7 @@ def test_artifacts_are_measured_beside_dvc(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(figures.read_text())
     assert set(found) == {"large", "many"}
-    assert all(set(by) == {"limit", "gittrack", "again", "dvc"} for by in found.values())
+    assert all(set(by) == {"limit", "gittrack", "first", "again", "dvc"} for by in found.values())
     text = page.read_text()
     assert text.startswith("a\n") and text.endswith("b\n") and "old" not in text
     assert "| one file of 2 MiB |" in text

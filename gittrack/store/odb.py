@@ -16,9 +16,12 @@ import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from hashlib import md5 as new_md5
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gittrack.core.listing import decode_listing, is_listing, is_md5
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 #: A file of at most this size is read as a whole.
 _CHUNK_BYTES = 1 << 20
@@ -28,7 +31,7 @@ _BUFFER_BYTES = 256 << 10
 #: As many objects are made durable one by one; of more, the file system all at once.
 _FEW = 16
 _FILE_MODE = 0o444
-_TEMPORARY = re.compile(r"[0-9a-f]{16}\.new")
+_TEMPORARY = re.compile(r"([0-9a-f]{30}(\.dir)?\.)?[0-9a-f]{16}\.new")
 _O_BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -63,7 +66,6 @@ class Odb:
     def __init__(self, folder: str, caches: Sequence[str] = ()) -> None:
         self.folder = folder
         self._caches = caches
-        self._made: set[str] = set()
 
     def path(self, md5: str) -> str:
         """Where the object of that name lies, or would lie."""
@@ -170,21 +172,26 @@ class Odb:
         return found.st_size == size
 
     def _write(self, name: str, data: bytes) -> None:
-        with self._writing() as (path, copy):
-            _write_all(copy, data)
-            self._settle(path, name)
+        # Beside its place: several threads may make files in several folders at once.
+        target = self.path(name)
+        path = f"{target}.{os.urandom(8).hex()}.new"
+        file = _create(path)
+        try:
+            try:
+                _write_all(file, data)
+            finally:
+                os.close(file)
+            os.replace(path, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            raise
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[tuple[str, int]]:
         """A new file that is gone afterwards, unless it was settled."""
-        folder = f"{self.folder}/tmp"
-        path = f"{folder}/{os.urandom(8).hex()}.new"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY
-        try:
-            file = os.open(path, flags, _FILE_MODE)
-        except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)
-            file = os.open(path, flags, _FILE_MODE)
+        path = f"{self.folder}/tmp/{os.urandom(8).hex()}.new"
+        file = _create(path)
         try:
             yield path, file
         finally:
@@ -195,13 +202,8 @@ class Odb:
     def _settle(self, path: str, md5: str) -> None:
         """Give a whole file its name."""
         target = self.path(md5)
-        self._make(os.path.dirname(target))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         os.replace(path, target)
-
-    def _make(self, folder: str) -> None:
-        if folder not in self._made:
-            os.makedirs(folder, exist_ok=True)
-            self._made.add(folder)
 
     def fsync(self, names: Collection[str]) -> None:
         """See that objects survive a loss of power."""
@@ -253,7 +255,7 @@ class Odb:
         try:
             if stat.S_IMODE(os.stat(other).st_mode) & 0o222:
                 return False
-            self._make(os.path.dirname(target))
+            os.makedirs(os.path.dirname(target), exist_ok=True)
             os.link(other, target)
         except FileExistsError:
             return True
@@ -281,13 +283,15 @@ class Odb:
     def leftovers(self, older_than: float) -> list[str]:
         """Files that somebody who died was writing: not written to since that time."""
         found = []
-        for entry in _scan(os.path.join(self.folder, "tmp")):
-            # Transfers have folders and locks here, and tidy up themselves.
-            if _TEMPORARY.fullmatch(entry.name) is None:
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                if entry.stat(follow_symlinks=False).st_mtime < older_than:
-                    found.append(entry.path)
+        heads = _scan(os.path.join(self.folder, "files", "md5"))
+        for folder in (os.path.join(self.folder, "tmp"), *(head.path for head in heads)):
+            for entry in _scan(folder):
+                # Transfers have folders and locks there, and tidy up themselves.
+                if _TEMPORARY.fullmatch(entry.name) is None:
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_mtime < older_than:
+                        found.append(entry.path)
         return found
 
     def with_children(self, names: Iterable[str]) -> dict[str, None]:
@@ -340,6 +344,16 @@ def dvc_caches(worktree: str | None) -> list[str]:
     return [os.path.join(folder, cache, "files", "md5")]
 
 
+def _create(path: str) -> int:
+    """A new file, and the folder that it lies in."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY
+    try:
+        return os.open(path, flags, _FILE_MODE)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, flags, _FILE_MODE)
+
+
 def _place(top: str, md5: str) -> str:
     if not is_md5(md5):
         raise ValueError(f"{md5!r} is no md5")
@@ -353,8 +367,6 @@ def _copy(source: int, target: int) -> tuple[str, int]:
     that of the bytes under it. The kernel copies, where it can without moving a byte; at the same
     time another thread hashes what is there. Neither holds Python's lock.
     """
-    from concurrent.futures import Future, ThreadPoolExecutor
-
     found, size = new_md5(usedforsecurity=False), 0
     buffer = bytearray(_BUFFER_BYTES)
     hashing: list[Future[None]] = []
@@ -368,13 +380,32 @@ def _copy(source: int, target: int) -> tuple[str, int]:
                 found.update(view[:count])
             start += count
 
-    with ThreadPoolExecutor(1) as hasher:
+    hasher = start_threads(1)
+    try:
         for end in _copied(source, target):
-            hashing.append(hasher.submit(hash_part, size, end))
+            if hasher is None:
+                hash_part(size, end)
+            else:
+                hashing.append(hasher.submit(hash_part, size, end))
             size = end
         for future in hashing:
             future.result()
+    finally:
+        if hasher is not None:
+            hasher.shutdown(cancel_futures=True)
     return found.hexdigest(), size
+
+
+def start_threads(count: int) -> ThreadPoolExecutor | None:
+    """Threads for work that does not hold Python's lock; None while Python ends."""
+    try:
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(count)
+        pool.submit(int)
+    except RuntimeError:
+        return None
+    return pool
 
 
 def _copied(source: int, target: int) -> Iterator[int]:

@@ -17,12 +17,15 @@ from gittrack.core.listing import Listed, encode_listing
 from gittrack.core.model import Artifact
 from gittrack.errors import InvalidNameError
 from gittrack.journal import RunJournal
-from gittrack.store.odb import Odb
+from gittrack.store.odb import Odb, Stored, start_threads
 
 #: A folder with more small files than that is kept as one: each would be an object of git.
 _MOST_BLOBS = 200
 #: A folder with more large files than that is kept as one: each would have a pointer.
 _MOST_POINTERS = 20
+#: Files that a thread stores before it asks for more, and how many threads do: the kernel takes
+#: most of the time, but threads that take turns after every file are slower than one.
+_BATCH, _THREADS = 25, 3
 #: How often a file is read anew that is written to meanwhile.
 _TRIES = 3
 #: Without space nothing else can be kept either.
@@ -128,12 +131,10 @@ class Keeper:
         objects = self._objects()
         listed: list[Listed] = []
         total = changed = 0
-        for file in files:
-            try:
-                stored = objects.put_file(file.path)
-            except OSError as error:
-                self._failed(_within(into, file.name), error)
-                if error.errno in _FULL:
+        for file, stored in zip(files, _put_all(objects, files), strict=False):
+            if isinstance(stored, OSError):
+                self._failed(_within(into, file.name), stored)
+                if stored.errno in _FULL:
                     return
                 continue
             listed.append(Listed(file.name, stored.md5))
@@ -154,6 +155,29 @@ class Keeper:
 
     def _failed(self, path: str, error: OSError) -> None:
         self._note(f"artifact {path} was not kept: {error.strerror or error}")
+
+
+def _put_all(objects: Odb, files: Sequence[Found]) -> Iterator[Stored | OSError]:
+    """Store files, in order; several at once, for the kernel takes most of the time."""
+
+    def put(file: Found) -> Stored | OSError:
+        try:
+            return objects.put_file(file.path)
+        except OSError as error:
+            return error
+
+    def put_some(at: int) -> list[Stored | OSError]:
+        return [put(file) for file in files[at : at + _BATCH]]
+
+    pool = start_threads(_THREADS) if len(files) > _BATCH else None
+    if pool is None:
+        yield from map(put, files)
+        return
+    try:
+        for some in pool.map(put_some, range(0, len(files), _BATCH)):
+            yield from some
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def walk(top: str) -> Iterator[tuple[Found, str]]:

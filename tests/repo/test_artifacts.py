@@ -416,6 +416,33 @@ def test_what_was_kept_survives_kill_9(here: GitRepo, tmp_path: Path) -> None:
         assert repo.verify_artifacts([run]).troubles == ()
 
 
+AT_EXIT = """
+import atexit, os, sys
+import gittrack
+run = gittrack.start_run(run_name="late")
+def keep():
+    gittrack.log_artifact(sys.argv[1] + "/model.pt")
+    gittrack.log_artifacts(sys.argv[1] + "/out", "out")
+atexit.register(keep)
+"""
+
+
+def test_what_is_kept_while_python_ends(here: GitRepo, tmp_path: Path) -> None:
+    """No thread can be started any more then."""
+    fill(tmp_path, ["model.pt"], 3_000_000)
+    fill(tmp_path, [f"out/{n}" for n in range(25)])
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT, str(tmp_path)], check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": ROOT},
+    )  # fmt: skip
+    assert done.stderr == ""
+    with Repo.find() as repo:
+        run = repo.get_run("late")
+        assert repo.read_artifact(run.id, "model.pt") == data_of("model.pt", 3_000_000)
+        assert len(repo.list_artifacts(run.id, "out")) == 25
+        assert run.warnings == ()
+
+
 def test_no_network_and_no_dvc_in_a_run(here: GitRepo, tmp_path: Path) -> None:
     fill(tmp_path, ["model.pt"])
     script = f"""

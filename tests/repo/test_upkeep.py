@@ -107,6 +107,7 @@ def test_a_damaged_object_is_written_anew_by_who_has_it(
 def test_what_no_run_needs_is_freed(runs: dict[str, str], opened: Repo) -> None:
     stray = opened.objects.put_bytes(b"stray" * BIG)
     folder = Path(opened.objects.folder, "tmp")
+    folder.mkdir(exist_ok=True)
     (folder / "0123456789abcdef.new").write_bytes(b"half")
     assert opened.collect_garbage() == (0, 0, 0)  # all of it is young
     assert opened.collect_garbage(grace_s=0, dry_run=True) == (1, 5 * BIG, 1)
