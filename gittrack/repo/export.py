@@ -22,7 +22,7 @@ from gittrack.repo.files import RunReader
 from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.odb import Odb, dvc_caches
-from gittrack.store.write import Blob, commit_alone, list_refs, move_ref, read_ref
+from gittrack.store.write import Blob, commit_alone, list_refs, move_ref, pause
 
 if TYPE_CHECKING:
     from gittrack.store.dvc.config import Settings
@@ -35,6 +35,7 @@ _ALONG = re.compile(
 )
 _SUBJECT = re.compile(r"export run ([A-Za-z0-9][A-Za-z0-9_-]*) \[skip ci\]")
 _MOST_NAMES = 5
+_MOST_TRIES = 20
 
 
 class Export(NamedTuple):
@@ -176,16 +177,23 @@ class Exporter:
                 why=f"it is on {on[:12]}, and the run is {commit[:12]}",
                 next="add --force to move it, or choose another name",
             )
-        if not move_ref(self._git, ref, commit, there):
-            raise RefMovedError(f"{ref} moved while it was written", next="try again")
+        self._move(ref, commit, there)
 
     def _point(self, ref: str, commit: str) -> None:
-        there = list_refs(self._git, ref).get(ref)
-        # Whoever exports the same run at once makes the same commit, or one as good.
-        if there != commit and not move_ref(self._git, ref, commit, there):
-            there = read_ref(self._git, ref)
-            if there != commit:
-                raise RefMovedError(f"{ref} moved while it was written", next="try again")
+        self._move(ref, commit, list_refs(self._git, ref).get(ref))
+
+    def _move(self, ref: str, commit: str, there: str | None) -> None:
+        """Point a ref to the commit; whoever exports the same run at once makes the same one."""
+        for attempt in range(_MOST_TRIES):
+            if there == commit or move_ref(self._git, ref, commit, there):
+                return
+            # Another process holds its lock, or has just moved it.
+            pause(attempt)
+            now = list_refs(self._git, ref).get(ref)
+            if now not in (there, commit):
+                break
+            there = now
+        raise RefMovedError(f"{ref} moved while it was written", next="try again")
 
     # -- objects -------------------------------------------------------------------------
 

@@ -706,19 +706,19 @@ def test_sha256(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_for_hosts(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from gittrack.store import sound
 
-    most = 100_000
+    most = 20_000
     monkeypatch.setattr(sound, "MOST_FILE_BYTES", most)
     monkeypatch.setattr("gittrack.repo.fsck.walk.MOST_FILE_BYTES", most)
-    large = written("clean", "new.bin", b"x" * 200_000)(lab)
+    large = written("clean", "new.bin", b"x" * 40_000)(lab)
     (found,) = lab.found()
     assert (found.run, found.path, found.severity) == (lab.ids["clean"], large, ODD)
-    assert found.what == "has 200,000 bytes; hosts take no file of 100,000"
+    assert found.what == "has 40,000 bytes; hosts take no file of 20,000"
     lab.loosen()
     lab.spoil("another's", lab.oid(large))
     lab.spoil("deleted", lab.oid(f"{lab.folder('nested')}/run.yaml"))
     assert {f.path for f in lab.found()} == {large, f"{lab.folder('nested')}/run.yaml"}
     # What has to be read is lost if it is so large.
-    params = written("theirs", "params.yaml", b"a: 1\n" * 40_000)(lab)
+    params = written("theirs", "params.yaml", b"a: 1\n" * 8_000)(lab)
     found = next(f for f in lab.found() if f.path == params)
     assert (found.run, found.severity) == (lab.ids["theirs"], DAMAGED)
 
