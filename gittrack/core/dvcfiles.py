@@ -59,11 +59,15 @@ _REMOTE_SCHEME = "remote://"
 
 
 class Published(NamedTuple):
-    """A remote as everybody may read of it; `left_out` names the options that they may not."""
+    """A remote as everybody may read of it; `left_out` names the options that they may not.
+
+    Our objects are in the folder `prefix` there.
+    """
 
     name: str
     options: Mapping[str, str]
     left_out: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 class Pointer(NamedTuple):
@@ -211,7 +215,7 @@ def publish(name: str, remotes: Mapping[str, Mapping[str, Any]], prefix: str) ->
     found = _resolve(name, remotes, ())
     if found is None:
         return None
-    options = {"url": _public_url(str(found.pop("url")), prefix)}
+    options = {"url": _public_url(str(found.pop("url")), "").rstrip("/")}
     left_out = []
     for key, value in sorted(found.items()):
         if key in _NOT_OURS or value is None:
@@ -225,7 +229,7 @@ def publish(name: str, remotes: Mapping[str, Mapping[str, Any]], prefix: str) ->
             options[key] = text
         else:
             left_out.append(key)
-    return Published(name, options, tuple(left_out))
+    return Published(name, options, tuple(left_out), prefix)
 
 
 def _resolve(
@@ -262,8 +266,13 @@ def encode_config(remote: Published | None) -> bytes:
     """.dvc/config; without a remote it only says that DVC reads this tree."""
     if remote is None:
         return b""
-    lines = ["[core]", f"    remote = {remote.name}", f"['remote \"{remote.name}\"']"]
+    # The folder is a remote of its own, which stands on theirs: whoever has another address or
+    # credentials for that one, in config.local, has them for this one too.
+    ours = f"{remote.name}-{remote.prefix}"
+    lines = ["[core]", f"    remote = {ours}", f"['remote \"{remote.name}\"']"]
     lines += [f"    {key} = {_quoted(value)}" for key, value in remote.options.items()]
+    lines += [f"['remote \"{ours}\"']"]
+    lines += [f"    url = {_REMOTE_SCHEME}{remote.name}/{remote.prefix}"]
     return "".join(f"{line}\n" for line in lines).encode()
 
 

@@ -262,14 +262,17 @@ def find_remote(
     Raises:
         ConfigError: DVC's configuration, or a remote that we declare, cannot be used.
     """
-    from gittrack.store.dvc.config import choose_remote
+    from gittrack.store.dvc.config import choose_remote, shared_remotes
     from gittrack.store.dvc.remote import PREFIX
 
     try:
         choice = choose_remote(worktree, common_dir, settings)
     except ArtifactRemoteError as error:
         return error
-    found = dvcfiles.publish(choice.name, choice.config["remote"], PREFIX)
+    # What one clone alone says, in config.local, is nobody else's address.
+    shared = shared_remotes(worktree, common_dir, settings)
+    remotes = shared if choice.name in shared else choice.config["remote"]
+    found = dvcfiles.publish(choice.name, remotes, PREFIX)
     return found or ArtifactRemoteError(
         f"the remote '{choice.name}' stands on one that is not there",
         why=choice.url,

@@ -573,7 +573,7 @@ def test_no_secret_is_published() -> None:
     team = dvcfiles.publish("team", remotes, "gittrack")
     assert team is not None
     assert team.options == {
-        "url": "https://ada@host:1/dvc/team/gittrack",
+        "url": "https://ada@host:1/dvc/team",
         "ask_password": "true", "auth": "custom", "custom_auth_header": 'X "T"', "jobs": "4",
         "user": "ada",
     }  # fmt: skip
@@ -581,11 +581,38 @@ def test_no_secret_is_published() -> None:
     assert dvcfiles.publish("loop", remotes, "gittrack") is None
     s3 = dvcfiles.publish("s3", remotes, "gittrack")
     assert s3 is not None
-    assert s3.options == {"url": "s3://bucket/x/gittrack", "region": "eu, west"}
+    assert s3.options == {"url": "s3://bucket/x", "region": "eu, west"}
     text = (dvcfiles.encode_config(team) + dvcfiles.encode_config(s3)).decode()
     assert "secret" not in text
     assert "custom_auth_header = 'X \"T\"'\n" in text
     assert 'region = "eu, west"\n' in text
+    assert "['remote \"s3-gittrack\"']\n    url = remote://s3/gittrack\n" in text
+
+
+def test_what_one_clone_alone_says_is_not_published_and_holds_all_the_same(
+    here: GitRepo, tmp_path: Path
+) -> None:
+    """An address in config.local is that clone's own, and DVC finds our folder below it."""
+    here.write(
+        ".dvc/config", "[core]\n    remote = team\n['remote \"team\"']\n    url = ../../shared\n"
+    )
+    here.write(".dvc/config.local", "['remote \"team\"']\n    url = ../../mine\n    jobs = 3\n")
+    here.write("model.bin", "m" * 200_000)
+    with gittrack.start_run(run_name="one"):
+        gittrack.log_artifact("model.bin")
+    close()
+    with Repo.find() as repo:
+        assert repo.push_artifacts().sent == 1
+        done = repo.export_dvc(repo.get_run("one"))
+    assert (tmp_path / "mine" / "gittrack").is_dir()
+    config = here.git("show", f"{done.commit}:.dvc/config")
+    assert f"url = {tmp_path / 'shared'}" in config
+    assert "mine" not in config
+    assert "jobs" not in config
+    shutil.rmtree(Path(here.path, ".dvc", "cache"), ignore_errors=True)
+    got = tmp_path / "got.bin"
+    dvc(here.path, ["get", "-q", ".", "artifacts/model.bin", "--rev", done.commit, "-o", str(got)])
+    assert got.read_bytes() == b"m" * 200_000
 
 
 @pytest.mark.parametrize(

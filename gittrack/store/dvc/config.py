@@ -76,6 +76,19 @@ def list_remotes(worktree: str | None, common_dir: str, settings: Settings) -> d
     return {name: safe_url(options["url"]) for name, options in sorted(config["remote"].items())}
 
 
+def shared_remotes(
+    worktree: str | None, common_dir: str, settings: Settings
+) -> Mapping[str, Mapping[str, Any]]:
+    """The remotes as other clones have them: without `config.local` and local settings.
+
+    Raises:
+        ConfigError: DVC's configuration, or a remote that we declare, cannot be used.
+    """
+    config = _read(worktree, common_dir, settings._replace(local={}), with_local=False)
+    remotes: Mapping[str, Mapping[str, Any]] = config["remote"]
+    return remotes
+
+
 def choose_remote(
     worktree: str | None, common_dir: str, settings: Settings, name: str | None = None
 ) -> Choice:
@@ -131,17 +144,24 @@ def safe_url(url: str) -> str:
 # -- reading ---------------------------------------------------------------------------------
 
 
-def _read(worktree: str | None, common_dir: str, settings: Settings) -> dict[str, Any]:
+def _read(
+    worktree: str | None, common_dir: str, settings: Settings, *, with_local: bool = True
+) -> dict[str, Any]:
     """DVC's configuration of system, user and repository, with our remotes in it."""
-    theirs = _load(worktree, common_dir, {})
+    theirs = _load(worktree, common_dir, {}, with_local=with_local)
     ours = _declared(worktree or common_dir, settings, theirs["remote"])
-    return _load(worktree, common_dir, ours) if ours else theirs
+    return _load(worktree, common_dir, ours, with_local=with_local) if ours else theirs
 
 
-def _load(worktree: str | None, common_dir: str, remotes: Mapping[str, Options]) -> dict[str, Any]:
+def _load(
+    worktree: str | None, common_dir: str, remotes: Mapping[str, Options], *, with_local: bool
+) -> dict[str, Any]:
     config = load("dvc.config")
     invalid = load("voluptuous").Invalid
     folder, local = _dvc_folders(worktree, common_dir)
+    if folder is not None and not with_local:
+        # A folder that is not there has no config.local either.
+        local = os.path.join(folder, "none")
     try:
         found: dict[str, Any] = config.Config(folder, local, config={"remote": remotes})
     except (config.ConfigError, invalid, OSError, UnicodeDecodeError) as error:
