@@ -106,10 +106,6 @@ class RunArtifacts:
         """The folders that were kept as one."""
         return [entry.artifact for entry in self._entries if kept.folder_of(entry.key) is not None]
 
-    def objects(self) -> list[str]:
-        """The objects that the run names, without the files of folders."""
-        return [e.artifact.md5 for e in self._entries if e.artifact.md5 and not e.artifact.blob]
-
     def find_object(self, md5: str) -> str | None:
         """Where an object lies, None if it is not here; its bytes may still be damaged."""
         for store in self._stores:

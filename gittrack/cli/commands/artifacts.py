@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ls RUN [PATH]: list; get RUN [PATH...]: copy, into the current folder by default; "
         "verify [RUN...]: hash what is here; du [RUN...]: what it takes, of all runs by default",
     )  # fmt: skip
-    arguments.add_run(parser, "names", nargs="*", help="a run, then paths; or several runs")
+    arguments.add_run(
+        parser, "names", nargs="*", metavar="RUN|PATH", help="a run, then paths; or several runs"
+    )
     parser.add_argument("--into", metavar="DIR", help="with get: the folder that gets the copies")
     parser.add_argument(
         "--force", action="store_true", help="with get: replace files that are there already"
