@@ -131,6 +131,17 @@ class RunArtifacts:
         with open(self.sound_object(file), "rb") as opened:
             return opened.read()
 
+    def check_here(self, file: ArtifactFile) -> None:
+        """See that the bytes of a file are here; whether they are damaged is seen when read.
+
+        Raises:
+            ArtifactError: they are not.
+        """
+        if file.md5 is None:
+            self.read(file)
+        elif self.find_object(file.md5) is None:
+            raise self._not_here(file.path, file.md5, "")
+
     def sound_object(self, file: ArtifactFile) -> str:
         """Where the object of a file lies; its bytes are those of its name.
 
@@ -200,14 +211,17 @@ def lay_out(
     Each copy is complete or absent, and the user's own: it may be written to.
 
     Raises:
-        ArtifactError: one is not here or damaged, has a name that is not safe to write, or is there
-            already with other bytes; then nothing at all was written.
+        ArtifactError: one is not here, has a name that is not safe to write, or is there already
+            with other bytes: then nothing at all was written. Or one is damaged, which is seen
+            when it is copied.
     """
     targets: dict[str, ArtifactFile] = {}
     for path, file in files.items():
         name = path[len(top) + 1 :] if top and path != top else path
         name = name.rpartition("/")[2] if path == top else name
         targets[os.path.join(into, *_safe_parts(name))] = file
+    for file in files.values():
+        artifacts.check_here(file)
     if not force:
         for target, file in targets.items():
             if os.path.lexists(target) and not _holds(target, artifacts, file):
@@ -250,14 +264,15 @@ def _holds(target: str, artifacts: RunArtifacts, file: ArtifactFile) -> bool:
 
 
 def _copy(artifacts: RunArtifacts, file: ArtifactFile, target: str) -> None:
+    source = artifacts.read(file) if file.md5 is None else artifacts.sound_object(file)
     os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
     temporary = f"{target}.{os.getpid()}.tmp"
     try:
-        if file.md5 is None:
+        if isinstance(source, bytes):
             with open(temporary, "wb") as copy:
-                copy.write(artifacts.read(file))
+                copy.write(source)
         else:
-            shutil.copyfile(artifacts.sound_object(file), temporary)
+            shutil.copyfile(source, temporary)
         if file.mode == "755":
             os.chmod(temporary, os.stat(temporary).st_mode | 0o111)
         os.replace(temporary, target)

@@ -14,11 +14,20 @@ from pathlib import Path
 import pytest
 
 import gittrack
-from gittrack.core import kept
-from gittrack.errors import ArtifactError, InvalidValueError, NotARepositoryError
+from gittrack.cli import main as cli
+from gittrack.core import codec, kept
+from gittrack.core.model import Stamp
+from gittrack.errors import (
+    ArtifactError,
+    GittrackError,
+    InvalidValueError,
+    NotARepositoryError,
+)
 from gittrack.repo import Repo
 from gittrack.repo.artifacts import lay_out
 from gittrack.repo.files import FileNotInRunError
+from gittrack.store import layout
+from gittrack.store.write import NOBODY, Tree, commit, read_ref
 from tests.repo.conftest import close
 from tests.support import GitRepo
 
@@ -504,6 +513,48 @@ def test_no_hostile_path_is_laid_out(here: GitRepo, tmp_path: Path) -> None:
             with pytest.raises(ArtifactError, match=r"not written|no path"):
                 lay_out(artifacts, artifacts.files(path), "", str(tmp_path / "into"))
         assert not (tmp_path / "into").exists()
+
+
+HOSTILE = {
+    "../../up": {"blob": "0" * 40, "size": 1},
+    "/etc/passwd": {"md5": "0" * 32, "size": 1},
+    "a": {"md5": "../../../../etc/passwd", "size": 1},
+    "b//0123456789ab": {"md5": "../" * 10 + ".dir", "size": -1, "files": "x"},
+    "..//0123456789ab": {"md5": "0" * 32 + ".dir", "size": 2**80, "files": -1},
+    "c\x00": {"md5": ["x"]},
+    "d": {},
+    "e": {"md5": "0" * 32 + ".dir"},
+}
+
+
+def test_no_entry_from_elsewhere_leads_anywhere(here: GitRepo, tmp_path: Path) -> None:
+    with gittrack.start_run(run_name="r") as run:
+        gittrack.log_text("fine", "fine.txt")
+    close()
+    with Repo.find() as repo:
+        path = f"{layout.run_dir(run.id)}/artifacts.yaml"
+        tip = read_ref(repo.git, layout.STORE_REF)
+        known = repo.git.cat_file().read(f"{layout.STORE_REF}:{path}")
+        assert known is not None
+        entries = codec.decode_stamps(known.data)
+        entries.update({key: Stamp(value, 1, "aa") for key, value in HOSTILE.items()})
+        tree = Tree({path: codec.encode_stamps(entries)}, "hostile\n")
+        commit(repo.git, layout.STORE_REF, tip, tree, NOBODY, 2_000_000_000, fsync=False)
+    with Repo.find() as repo:
+        found = repo.get_run("r")
+        assert repo.read_artifact(run.id, "fine.txt") == b"fine"
+        for file in repo.list_artifacts(run.id):
+            if file.path != "fine.txt":
+                with pytest.raises(GittrackError):
+                    repo.get_artifact(run.id, file.path)
+                with pytest.raises(GittrackError):
+                    repo.lay_out_artifacts(found, [file.path], str(tmp_path / "into"))
+        assert not (tmp_path / "into").exists()
+        repo.verify_artifacts([found])
+        repo.artifact_usage()
+        assert repo.fsck().count("broken") > 3
+        assert cli.main(["show", "r"]) == 0
+        assert cli.main(["artifacts", "ls", "r"]) == 0
 
 
 def test_there_is_nothing_to_read_without_a_repository(
