@@ -28,7 +28,9 @@ class Carrier:
         self._out = out
         self._is_only = bool(args.artifacts_only)
         self._names: list[str] = args.run or []
-        self._options = {"remote": args.artifact_remote, "jobs": args.jobs, "asks": asks}
+        self._options = {
+            "remote": args.artifact_remote, "jobs": args.jobs, "asks": asks, "repair": args.repair,
+        }  # fmt: skip
         self.code = EXIT_OK
 
     def push(self) -> None:

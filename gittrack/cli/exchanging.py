@@ -52,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
         arguments.RUNS,
     )  # fmt: skip
+    parser.add_argument(
+        "--repair", action="store_true",
+        help="read all artifacts that are there already, and replace those that are damaged",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=_jobs, metavar="N", help="artifacts that move at a time")
     parser.add_argument(
         "--artifact-remote", metavar="NAME", help="the remote of artifacts; default: as configured"

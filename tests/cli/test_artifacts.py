@@ -209,6 +209,24 @@ def test_what_did_not_get_there_is_named(shared: Project, tmp_path: Path) -> Non
     assert b.gittrack("pull", "--artifacts").returncode == 0
 
 
+def test_what_is_damaged_on_either_side_is_replaced_when_asked(
+    shared: Project, tmp_path: Path
+) -> None:
+    shared.out("remote", "artifacts", "add", "store", str(tmp_path / "remote"))
+    shared.out("push")
+    for top, command in (
+        (tmp_path / "remote" / "gittrack", ("push", "--artifacts-only")),
+        (Path(shared.path, ".git", "gittrack", "odb"), ("pull", "--artifacts-only")),
+    ):
+        found = [p for p in top.rglob("*") if p.is_file() and p.stat().st_size == 300_000]
+        (large,) = found
+        large.chmod(0o644)
+        large.write_bytes(b"x" * 300_000)
+        assert shared.out(*command).startswith("0 objects")  # of the right size
+        assert shared.out(*command, "--repair").startswith("1 object, 300 kB")
+        assert large.read_bytes() == b"m" * 300_000
+
+
 def test_a_remote_that_is_lost_does_not_keep_runs_back(shared: Project, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     shared.out("remote", "artifacts", "add", "store", str(tmp_path / "file"))
