@@ -255,7 +255,7 @@ def _holds(target: str, artifacts: RunArtifacts, file: ArtifactFile) -> bool:
     if os.path.islink(target) or not os.path.isfile(target):
         return False
     if file.md5 is not None:
-        from gittrack.store.odb import digest
+        from gittrack.store.copying import digest
 
         with open(target, "rb") as opened:
             return digest(opened.fileno())[0] == file.md5

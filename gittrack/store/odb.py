@@ -14,25 +14,16 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import md5 as new_md5
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from gittrack.core.listing import decode_listing, is_listing, is_md5
+from gittrack.store import copying
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
-#: A file of at most this size is read as a whole.
-_CHUNK_BYTES = 1 << 20
-_PART_BYTES = 8 << 20
-#: What fits into the processor's cache is hashed faster.
-_BUFFER_BYTES = 256 << 10
 #: As many objects are made durable one by one; of more, the file system all at once.
 _FEW = 16
-_FILE_MODE = 0o444
 _TEMPORARY = re.compile(r"([0-9a-f]{30}(\.dir)?\.)?[0-9a-f]{16}\.new")
-_O_BINARY = getattr(os, "O_BINARY", 0)
 
 
 class Stored(NamedTuple):
@@ -87,7 +78,7 @@ class Odb:
         """Whether the object is here, and its bytes are those of its name."""
         try:
             with open(self.path(md5), "rb") as file:
-                return digest(file.fileno())[0] == md5[:32]
+                return copying.digest(file.fileno())[0] == md5[:32]
         except OSError:
             return False
 
@@ -99,7 +90,7 @@ class Odb:
         Raises:
             OSError: it cannot be read, is no regular file, or cannot be stored.
         """
-        source = open_regular(path)
+        source = copying.open_regular(path)
         try:
             before = os.fstat(source)
             known = self._known_to_dvc(path, source, before.st_size)
@@ -130,13 +121,13 @@ class Odb:
             return True
         try:
             with open(other, "rb") as file:
-                if digest(file.fileno())[0] != md5[:32]:
+                if copying.digest(file.fileno())[0] != md5[:32]:
                     return False
                 if self._link(other, md5):
                     return True
                 os.lseek(file.fileno(), 0, os.SEEK_SET)
                 with self._writing() as (path, copy):
-                    found, _ = _copy(file.fileno(), copy)
+                    found, _ = copying.copy_hashed(file.fileno(), copy)
                     if found == md5[:32]:
                         self._settle(path, md5)
                     return found == md5[:32]
@@ -144,15 +135,15 @@ class Odb:
             return False
 
     def _copy(self, source: int, size: int) -> tuple[str, int]:
-        if size <= _CHUNK_BYTES:
+        if size <= copying.CHUNK_BYTES:
             # Nothing is written of what is there already.
-            data = _read_all(source)
+            data = copying.read_all(source)
             name = new_md5(data, usedforsecurity=False).hexdigest()
             if not self._has_still(name, len(data)) and not self._link_cached(name, data):
                 self._write(name, data)
             return name, len(data)
         with self._writing() as (path, copy):
-            name, total = _copy(source, copy)
+            name, total = copying.copy_hashed(source, copy)
             if not self._has_still(name, total) and not self._link_cached(name, path):
                 self._settle(path, name)
         return name, total
@@ -175,10 +166,10 @@ class Odb:
         # Beside its place: several threads may make files in several folders at once.
         target = self.path(name)
         path = f"{target}.{os.urandom(8).hex()}.new"
-        file = _create(path)
+        file = copying.create(path)
         try:
             try:
-                _write_all(file, data)
+                copying.write_all(file, data)
             finally:
                 os.close(file)
             os.replace(path, target)
@@ -191,7 +182,7 @@ class Odb:
     def _writing(self) -> Iterator[tuple[str, int]]:
         """A new file that is gone afterwards, unless it was settled."""
         path = f"{self.folder}/tmp/{os.urandom(8).hex()}.new"
-        file = _create(path)
+        file = copying.create(path)
         try:
             yield path, file
         finally:
@@ -208,15 +199,15 @@ class Odb:
     def fsync(self, names: Collection[str]) -> None:
         """See that objects survive a loss of power."""
         folders: set[str] = set()
-        if len(names) > _FEW and _sync_all(self.folder):
+        if len(names) > _FEW and copying.sync_all(self.folder):
             return
         for name in names:
             path = self.path(name)
             with contextlib.suppress(FileNotFoundError):
-                _fsync(path)
+                copying.fsync(path)
                 folders.add(os.path.dirname(path))
         for folder in folders:
-            _fsync(folder)
+            copying.fsync(folder)
 
     # -- DVC's cache ---------------------------------------------------------------------
 
@@ -234,7 +225,7 @@ class Odb:
                 with open(cached, "rb") as file:
                     if os.fstat(file.fileno()).st_size != size:
                         continue
-                    equal, found = _compare(source, file.fileno())
+                    equal, found = copying.compare(source, file.fileno())
             except OSError:
                 continue
             if equal and found == name and (self.has(name) or self._link(cached, name)):
@@ -245,7 +236,11 @@ class Odb:
         """Link what DVC's cache holds of that name, if it is what was read here."""
         for cache in self._caches:
             cached = _place(cache, name)
-            if os.path.exists(cached) and _is_equal(cached, copy) and self._link(cached, name):
+            if (
+                os.path.exists(cached)
+                and copying.is_equal(cached, copy)
+                and self._link(cached, name)
+            ):
                 return True
         return False
 
@@ -305,28 +300,6 @@ class Odb:
         return found
 
 
-def open_regular(path: str) -> int:
-    """Open a file to read it; a named pipe, on which one would wait for ever, is refused.
-
-    Raises:
-        OSError: it cannot be opened, or is no regular file.
-    """
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise OSError(0, "it is not a regular file", path)
-    return file
-
-
-def digest(file: int) -> tuple[str, int]:
-    """The md5 of all that follows in an open file, and how many bytes that is."""
-    found, size = new_md5(usedforsecurity=False), 0
-    while chunk := os.read(file, _CHUNK_BYTES):
-        found.update(chunk)
-        size += len(chunk)
-    return found.hexdigest(), size
-
-
 def dvc_caches(worktree: str | None) -> list[str]:
     """Where DVC keeps its objects for that worktree: folders `files/md5`."""
     folder = os.path.join(worktree, ".dvc") if worktree is not None else ""
@@ -344,107 +317,10 @@ def dvc_caches(worktree: str | None) -> list[str]:
     return [os.path.join(folder, cache, "files", "md5")]
 
 
-def _create(path: str) -> int:
-    """A new file, and the folder that it lies in."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY
-    try:
-        return os.open(path, flags, _FILE_MODE)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(path, flags, _FILE_MODE)
-
-
 def _place(top: str, md5: str) -> str:
     if not is_md5(md5):
         raise ValueError(f"{md5!r} is no md5")
     return os.path.join(top, md5[:2], md5[2:])
-
-
-def _copy(source: int, target: int) -> tuple[str, int]:
-    """Copy all that follows of a file, and the md5 of what was written, and how much it was.
-
-    Hashed is what can be read back, so whatever is written to the source meanwhile, the name is
-    that of the bytes under it. The kernel copies, where it can without moving a byte; at the same
-    time another thread hashes what is there. Neither holds Python's lock.
-    """
-    found, size = new_md5(usedforsecurity=False), 0
-    buffer = bytearray(_BUFFER_BYTES)
-    hashing: list[Future[None]] = []
-
-    def hash_part(start: int, end: int) -> None:
-        while start < end:
-            with memoryview(buffer)[: min(len(buffer), end - start)] as view:
-                count = os.preadv(target, [view], start)
-                if not count:
-                    raise OSError(5, "what was written cannot be read back")
-                found.update(view[:count])
-            start += count
-
-    hasher = start_threads(1)
-    try:
-        for end in _copied(source, target):
-            if hasher is None:
-                hash_part(size, end)
-            else:
-                hashing.append(hasher.submit(hash_part, size, end))
-            size = end
-        for future in hashing:
-            future.result()
-    finally:
-        if hasher is not None:
-            hasher.shutdown(cancel_futures=True)
-    return found.hexdigest(), size
-
-
-def start_threads(count: int) -> ThreadPoolExecutor | None:
-    """Threads for work that does not hold Python's lock; None while Python ends."""
-    try:
-        from concurrent.futures import ThreadPoolExecutor
-
-        pool = ThreadPoolExecutor(count)
-        pool.submit(int)
-    except RuntimeError:
-        return None
-    return pool
-
-
-def _copied(source: int, target: int) -> Iterator[int]:
-    """Copy all that follows of a file, in large parts; how many bytes are there after each."""
-    size = 0
-    with contextlib.suppress(OSError, AttributeError):
-        # It ends early, or does not work at all, on some file systems.
-        while count := os.copy_file_range(source, target, _PART_BYTES):
-            size += count
-            yield size
-    buffer = bytearray(_BUFFER_BYTES)
-    while count := os.readv(source, [buffer]):
-        with memoryview(buffer)[:count] as view:
-            _write_all(target, view)
-        size += count
-        yield size
-
-
-def _compare(a: int, b: int) -> tuple[bool, str]:
-    """Whether what follows in two files is equal, and the md5 of the first, if it is."""
-    found = new_md5(usedforsecurity=False)
-    while True:
-        chunk = os.read(a, _CHUNK_BYTES)
-        if chunk != _read_all(b, len(chunk) or 1):
-            return False, ""
-        if not chunk:
-            return True, found.hexdigest()
-        found.update(chunk)
-
-
-def _is_equal(path: str, copy: bytes | str) -> bool:
-    try:
-        if isinstance(copy, bytes):
-            with open(path, "rb") as file:
-                return file.read(len(copy) + 1) == copy
-        with open(path, "rb") as a, open(copy, "rb") as b:
-            return _compare(a.fileno(), b.fileno())[0]
-    except OSError:
-        return False
 
 
 def _named_by_pointer(path: str) -> str | None:
@@ -456,45 +332,6 @@ def _named_by_pointer(path: str) -> str | None:
         return None
     found = re.search(rb"(?m)^\s*(?:- )?md5: ([0-9a-f]{32})\s*$", text)
     return found[1].decode() if found else None
-
-
-def _read_all(file: int, most: int | None = None) -> bytes:
-    parts, left = [], most
-    while left is None or left > 0:
-        part = os.read(file, _CHUNK_BYTES if left is None else left)
-        if not part:
-            break
-        parts.append(part)
-        left = None if left is None else left - len(part)
-    return b"".join(parts)
-
-
-def _write_all(file: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def _fsync(path: str) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _sync_all(folder: str) -> bool:
-    """Make durable whatever the file system of a folder has in memory; whether that is possible."""
-    import ctypes
-
-    sync: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "syncfs", None)
-    if sync is None:
-        return False
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        return sync(file) == 0
-    finally:
-        os.close(file)
 
 
 def _scan(folder: str) -> list[os.DirEntry[str]]:

@@ -17,7 +17,8 @@ from gittrack.core.listing import Listed, encode_listing
 from gittrack.core.model import Artifact
 from gittrack.errors import InvalidNameError
 from gittrack.journal import RunJournal
-from gittrack.store.odb import Odb, Stored, start_threads
+from gittrack.store.copying import start_threads
+from gittrack.store.odb import Odb, Stored
 
 #: A folder with more small files than that is kept as one: each would be an object of git.
 _MOST_BLOBS = 200

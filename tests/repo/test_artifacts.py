@@ -295,17 +295,17 @@ def test_an_empty_folder(here: GitRepo, tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read_or_vanishes(
     here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    from gittrack.store import odb
+    from gittrack.store import copying
 
     fill(tmp_path / "out", ["secret", "open"])
-    real = odb.open_regular
+    real = copying.open_regular
 
     def refuse(path: str) -> int:
         if path.endswith("secret"):
             raise error  # root may read everything
         return real(path)
 
-    monkeypatch.setattr(odb, "open_regular", refuse)
+    monkeypatch.setattr(copying, "open_regular", refuse)
     with gittrack.start_run() as run:
         gittrack.log_artifacts(tmp_path / "out")
     found = gittrack.get_run(run.id)
@@ -316,14 +316,14 @@ def test_a_file_that_may_not_be_read_or_vanishes(
 def test_a_full_disk_is_noted_once(
     here: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gittrack.store import odb
+    from gittrack.store import copying
 
     def full(file: int, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     fill(tmp_path / "out", [f"{n}" for n in range(30)])
     with gittrack.start_run() as run:
-        monkeypatch.setattr(odb, "_write_all", full)
+        monkeypatch.setattr(copying, "write_all", full)
         gittrack.log_artifacts(tmp_path / "out", "out")
         gittrack.log_artifact(tmp_path / "out" / "1")
         monkeypatch.undo()

@@ -594,7 +594,7 @@ def test_what_one_clone_alone_says_is_not_published_and_holds_all_the_same(
 ) -> None:
     """An address in config.local is that clone's own, and DVC finds our folder below it."""
     here.write(
-        ".dvc/config", "[core]\n    remote = team\n['remote \"team\"']\n    url = ../../shared\n"
+        ".dvc/config", "[core]\n    remote = team\n['remote \"team\"']\n    url = ../../common\n"
     )
     here.write(".dvc/config.local", "['remote \"team\"']\n    url = ../../mine\n    jobs = 3\n")
     here.write("model.bin", "m" * 200_000)
@@ -606,7 +606,7 @@ def test_what_one_clone_alone_says_is_not_published_and_holds_all_the_same(
         done = repo.export_dvc(repo.get_run("one"))
     assert (tmp_path / "mine" / "gittrack").is_dir()
     config = here.git("show", f"{done.commit}:.dvc/config")
-    assert f"url = {tmp_path / 'shared'}" in config
+    assert f"url = {tmp_path / 'common'}" in config
     assert "mine" not in config
     assert "jobs" not in config
     shutil.rmtree(Path(here.path, ".dvc", "cache"), ignore_errors=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gittrack.store import odb as odb_
+from gittrack.store import copying
 from gittrack.store.odb import Odb, dvc_caches
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -94,7 +94,7 @@ def test_a_file_that_changes_meanwhile_never_gets_a_wrong_name(
 ) -> None:
     path = tmp_path / "x"
     put(path, b"a" * (20 * MIB))
-    copied = odb_._copied
+    copied = copying.copy_parts
 
     def spoil(source: int, target: int) -> Iterator[int]:
         for end in copied(source, target):
@@ -104,7 +104,7 @@ def test_a_file_that_changes_meanwhile_never_gets_a_wrong_name(
                 opened.write(b"c" * KIB)
             yield end
 
-    monkeypatch.setattr(odb_, "_copied", spoil)
+    monkeypatch.setattr(copying, "copy_parts", spoil)
     stored = odb.put_file(str(path))
     assert stored.changed
     assert odb.is_sound(stored.md5)
@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_nothing_half(
         return copy_range(source, target, MIB)
 
     copy_range = os.copy_file_range
-    monkeypatch.setattr(odb_, "_write_all", full)
+    monkeypatch.setattr(copying, "write_all", full)
     monkeypatch.setattr(os, "copy_file_range", full_range)
     for size in (10, 2 * MIB, 9 * MIB):
         with pytest.raises(OSError, match="No space left"):
@@ -146,14 +146,14 @@ def test_a_killed_writer_leaves_no_object(odb: Odb, tmp_path: Path) -> None:
     pipe = tmp_path / "ready"
     script = f"""
 import os, sys
-from gittrack.store import odb
-copied = odb._copied
+from gittrack.store import copying, odb
+copied = copying.copy_parts
 def stop(source, target):
     for end in copied(source, target):
         print("half", flush=True)
         sys.stdin.read()
         yield end
-odb._copied = stop
+copying.copy_parts = stop
 odb.Odb({odb.folder!r}).put_file({put(pipe, b"x" * (5 * MIB))!r})
 """
     process = subprocess.Popen(
@@ -213,7 +213,7 @@ class TestDvcCache:
     ) -> None:
         odb, _, data = cached
         put(tmp_path / "data.bin.dvc", f"outs:\n- md5: {name_of(data)}\n".encode())
-        monkeypatch.setattr(odb_, "_copied", None)
+        monkeypatch.setattr(copying, "copy_parts", None)
         assert odb.put_file(put(tmp_path / "data.bin", data)).md5 == name_of(data)
 
     def test_a_pointer_that_lies_is_not_believed(
@@ -248,8 +248,8 @@ class TestDvcCache:
         put(tmp_path / ".dvc" / "config", b"[core]\n    remote = x\n")
         dvc = str(tmp_path / ".dvc")
         assert dvc_caches(str(tmp_path)) == [os.path.join(dvc, "cache", "files", "md5")]
-        put(tmp_path / ".dvc" / "config", b"[cache]\n    dir = ../shared\n")
-        assert dvc_caches(str(tmp_path)) == [os.path.join(dvc, "../shared", "files", "md5")]
+        put(tmp_path / ".dvc" / "config", b"[cache]\n    dir = ../common\n")
+        assert dvc_caches(str(tmp_path)) == [os.path.join(dvc, "../common", "files", "md5")]
         put(tmp_path / ".dvc" / "config.local", b"[cache]\n    dir = /big/%cache\n")
         assert dvc_caches(str(tmp_path)) == ["/big/%cache/files/md5"]
         put(tmp_path / ".dvc" / "config.local", b"\xff[cache")

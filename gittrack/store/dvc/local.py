@@ -173,15 +173,6 @@ def copy_hashed(source: str, target: str, told: Told) -> str:
     return digest.hexdigest()
 
 
-def sync_file(path: str) -> None:
-    """Have a file's bytes on the disk before it gets its name."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _locked(path: str) -> int:
     """A new file that this process holds the lock of, for as long as it lives."""
     import fcntl

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from gittrack.core.listing import is_md5
 from gittrack.errors import ArtifactRemoteError, ConfigError
+from gittrack.store.copying import fsync
 from gittrack.store.dvc import local
 from gittrack.store.dvc.config import SECRET, Choice, safe_url
 from gittrack.store.dvc.imports import load, missing_plugin
@@ -388,7 +389,7 @@ class Remote:
         if limit is not None and os.path.getsize(target) > limit:
             raise TooLargeError(f"it has more than {limit} bytes")
         digest = local.hash_file(target)
-        local.sync_file(target)
+        fsync(target)
         return digest
 
     def remove(self, oid: str) -> None:
