@@ -237,6 +237,7 @@ class Repo(Carrying, Along, Changing, Recording):
         """
         from gittrack.repo.export import Exporter, find_caches, find_remote
 
+        self.bring_listings(run)
         worktree = self._paths.worktree
         remote = find_remote(worktree, self._paths.common_dir, self._remote_settings())
         caches = find_caches(worktree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -394,6 +395,22 @@ class Carrying(Storing):
                 len(done), sum(there[md5] or 0 for md5 in done),
                 len(waiting), sum(there[md5] or 0 for md5 in waiting), failed,
             )  # fmt: skip
+
+    def bring_listings(self, run: Run) -> None:
+        """Bring the listings of a run's folders, which say what they hold, if a remote has them.
+
+        Whoever needs one that is not to be had says so; without a remote nothing is tried.
+        """
+        from gittrack.store.dvc import transfer
+
+        lacking = [layer.md5 for layer in self.artifacts_of(run).unlisted() if layer.md5]
+        if not lacking or self.config.offline:
+            return
+        with (
+            contextlib.suppress(ArtifactRemoteError),
+            self._open_artifact_remote(None, asks=False) as opened,
+        ):
+            transfer.fetch(self.objects.folder, opened, lacking, whole=False)
 
     def _wanted(self, runs: Sequence[Run] | None) -> dict[str, list[tuple[Run, str]]]:
         """The objects of runs, a folder as one, with the artifacts that need each."""

@@ -109,6 +109,22 @@ def test_what_is_asked_for_is_fetched_and_nothing_else(
         assert (tmp_path / "into" / "3").read_bytes() == data_of("ckpt/3")
 
 
+def test_an_export_fetches_what_says_what_a_folder_holds(
+    shared: GitRepo, runs: dict[str, str], tmp_path: Path
+) -> None:
+    push(shared)
+    other = clone(shared, tmp_path)
+    with Repo.find(shared.path) as one, Repo.find(other.path) as two:
+        expected = one.export_dvc(one.get_run("folder")).commit
+        with (
+            Repo.find(other.path, {"GITTRACK_OFFLINE": "1"}) as offline,
+            pytest.raises(ArtifactError, match="not known what the folder ckpt holds"),
+        ):
+            offline.export_dvc(offline.get_run("folder"))
+        assert two.export_dvc(two.get_run("folder")).commit == expected
+        assert [item.md5.endswith(".dir") for item in two.objects] == [True]
+
+
 @pytest.mark.parametrize("offline", [False, True])
 def test_what_cannot_be_fetched_is_told(
     shared: GitRepo, runs: dict[str, str], tmp_path: Path, offline: bool
