@@ -261,10 +261,14 @@ class Carrying(Storing):
         damaged = {trouble.md5 for trouble in done.troubles if trouble.place}
         if not damaged or self.config.offline:
             return done
+        affected = {trouble.run_id for trouble in done.troubles}
+        needs = [(run, "") for run in self.search_runs(include_deleted=True) if run.id in affected]
+        most = _most(dict.fromkeys(damaged, needs))
         try:
             with self._open_artifact_remote(remote, asks=False) as opened:
-                folder = self.objects.folder
-                report = transfer.fetch(folder, opened, damaged, repair=True, whole=False)
+                report = transfer.fetch(
+                    self.objects.folder, opened, damaged, repair=True, whole=False, most=most
+                )
         except ArtifactRemoteError:
             # Without a remote it is as bad as before.
             return done
@@ -340,8 +344,8 @@ class Carrying(Storing):
                     transfer.fetch(self.objects.folder, opened, listings, jobs=jobs, whole=False)
                 wanted = self._within(runs, paths)
             report = transfer.fetch(
-                self.objects.folder, opened, wanted,
-                jobs=jobs, progress=progress, repair=repair, whole=not paths,
+                self.objects.folder, opened, wanted, jobs=jobs, progress=progress,
+                repair=repair, whole=not paths, most=_most(wanted),
             )  # fmt: skip
             return self._carried(opened.name, wanted, report)
 
@@ -473,6 +477,24 @@ class Carrying(Storing):
 
 
 _KEY = "gittrack.artifacts.localRemotes"
+_SLACK_BYTES = 1 << 20
+
+
+def _most(wanted: Mapping[str, list[tuple[Run, str]]]) -> dict[str, int]:
+    """The most bytes that objects have, by what the runs say that need them.
+
+    A file of a folder has no more than the largest folder of its runs; a size that is missing, or
+    wrong by a little, keeps nobody from getting a file.
+    """
+    most: dict[str, int] = {}
+    for md5, needs in wanted.items():
+        sizes = [_SLACK_BYTES]
+        for run, _ in needs:
+            for artifact in run.artifacts.values():
+                if artifact.md5 == md5 or artifact.files is not None:
+                    sizes.append(artifact.size_bytes)
+        most[md5] = max(sizes)
+    return most
 
 
 def _by_name(texts: Iterable[str]) -> dict[str, dict[str, Any]]:

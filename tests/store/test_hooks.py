@@ -151,10 +151,10 @@ def test_a_binary_hook_is_run(desk: Desk, program: str) -> None:
 
 
 def test_a_link_is_not_followed_when_writing(desk: Desk) -> None:
-    script = desk.folder / "shared-hook"
+    script = desk.folder / "our-hook"
     script.write_bytes(hook_of(NOTE))
     script.chmod(0o755)
-    desk.hook.symlink_to("../../../shared-hook")
+    desk.hook.symlink_to("../../../our-hook")
     before = desk.listing()
     install(desk.repo)
     arrived, ours, theirs = desk.push("one")

@@ -59,6 +59,7 @@ def fetch(
     progress: Progress | None = None,
     repair: bool = False,
     whole: bool = True,
+    most: Mapping[str, int] | None = None,
 ) -> Report:
     """Bring objects that are not here; one gets its name when its bytes are known to be right.
 
@@ -68,6 +69,8 @@ def fetch(
         jobs: objects at a time; by default as the remote is configured.
         repair: read what is here, all of it, and replace what is corrupt.
         whole: whether a folder stands for its files; else its listing comes alone.
+        most: object -> bytes that it has at most; of a folder what each of its files has. Where the
+            remote tells no sizes, nothing else bounds what it sends.
     Raises:
         TransferError: the remote was lost, or nothing at all could be moved.
         ArtifactRemoteError: there is nothing where the remote should be.
@@ -75,6 +78,7 @@ def fetch(
     with Store(folder).scratch() as scratch:
         task = _Fetch(Store(folder), remote, scratch, jobs, progress)
         task.whole = whole
+        task.most = most or {}
         return task.run(wanted, repair)
 
 
@@ -197,6 +201,7 @@ class _Fetch(Task):
     verb = "fetched from"
     command = "gittrack pull"
     whole = True
+    most: Mapping[str, int] = {}
 
     def move(self, oids: set[str], repair: bool) -> None:
         folders = {oid for oid in oids if is_listing(oid)}
@@ -215,7 +220,7 @@ class _Fetch(Task):
         known = [size for size in sizes.values() if size is not None]
         whole = sum(known) if len(known) == len(sizes) else None
         self.books.expect(len(sizes) + len(coming), whole)
-        self._bring(sizes, self._keep)
+        self._bring(self._limits(sizes), self._keep)
         self.present |= here
         arrived = self.there()
         for oid, path in coming.items():
@@ -228,6 +233,14 @@ class _Fetch(Task):
 
     def lacking(self, oid: str, there: Container[str]) -> dict[str, str]:
         return super().lacking(oid, there) if self.whole else {}
+
+    def _limits(self, sizes: Sizes) -> Sizes:
+        """How many bytes are taken of each object: its size, else what is known of it here."""
+        most = dict(self.most)
+        for listing in self.listings.keys() & self.most.keys():
+            for file in self.listings[listing]:
+                most[file.md5] = max(most.get(file.md5, 0), self.most[listing])
+        return {oid: most.get(oid) if size is None else size for oid, size in sizes.items()}
 
     def _bring_listings(self, oids: set[str]) -> dict[str, str]:
         """The listings of folders, in the scratch folder until their files are here."""

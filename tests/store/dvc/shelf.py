@@ -108,6 +108,7 @@ class WebServer:
         lies: it says that it stored what it did not.
         cuts: it stores but half of what it got.
         status: what it answers everything with.
+        is_endless: what it gives goes on for ever.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class WebServer:
         lies: bool = False,
         cuts: bool = False,
         status: int = 0,
+        is_endless: bool = False,
     ) -> None:
         self.folder = folder
         self.dies_after = dies_after
@@ -126,6 +128,7 @@ class WebServer:
         self.lies = lies
         self.cuts = cuts
         self.status = status
+        self.is_endless = is_endless
         self.requests: list[str] = []
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
@@ -220,6 +223,12 @@ class WebServer:
                 except OSError:
                     self.answer(404)
                 else:
+                    if server.is_endless and self.command == "GET":
+                        self.send_response(200)
+                        self.send_header("Content-Length", str(2**40))
+                        self.end_headers()
+                        while True:
+                            self.wfile.write(bytes(1 << 16))
                     self.answer(200, data)
 
             do_HEAD = do_GET

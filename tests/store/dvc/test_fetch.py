@@ -275,3 +275,21 @@ def test_a_full_disk_ends_it_at_once(
     with pytest.raises(TransferError, match="No space left"):
         bring(Shelf(full), disk, tmp_path, folder, jobs=1)
     Shelf(full).names()
+
+
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_a_server_that_never_ends_is_left(
+    ours: Shelf, tmp_path: Path, web: Callable[..., WebServer], in_folder: bool
+) -> None:
+    """Over http nothing but what the run says bounds what comes."""
+    server = web()
+    file = server.shelf.add(b"weights")
+    wanted = server.shelf.add_folder({"a": b"weights"}) if in_folder else file
+    remote = connect(server.url, tmp_path)
+    if in_folder:
+        # The listing came before; its files do not end.
+        fetch(str(ours.folder), remote, [wanted], whole=False)
+    server.is_endless = True
+    report = fetch(str(ours.folder), remote, [wanted], most={wanted: 1_000_000})
+    assert list(report.corrupt) == [file]
+    assert not ours.has(file)
