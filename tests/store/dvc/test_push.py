@@ -444,8 +444,10 @@ def test_passwords_are_not_told(ours: Shelf, web: Callable[..., WebServer], tmp_
     assert "wr0ng" not in str(caught.value)
 
 
-def test_secrets_in_errors_of_any_library_are_hidden(tmp_path: Path) -> None:
-    options = {"access_key_id": "AKIA", "secret_access_key": "s3cret", "region": "x"}
-    remote = connect("s3://bucket", tmp_path, **options)
+def test_secrets_in_errors_of_any_library_are_hidden(
+    tmp_path: Path, web: Callable[..., WebServer]
+) -> None:
+    options = {"auth": "custom", "custom_auth_header": "X-Token", "password": "s3cret"}
+    remote = connect(web().url, tmp_path, **options)
     said = remote.explain(ValueError("bad key 's3cret' at http://ada:hunter2@host/x\nmore"))
     assert said == "bad key '***' at http://ada:***@host/x"
