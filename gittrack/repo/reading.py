@@ -76,6 +76,18 @@ class Reading(Opened):
         """
         return self._namer().get_all(name)
 
+    def runs_at(self, commits: Sequence[str]) -> dict[str, list[Run]]:
+        """The runs of each of these commits, newest first; a commit without any is left out.
+
+        Args:
+            commits: full ids.
+        """
+        found: dict[str, list[Run]] = {}
+        for run in self.view.search(None, (), None, commits=commits):
+            if run.commit is not None:
+                found.setdefault(run.commit, []).append(run)
+        return found
+
     def metric_keys(self) -> list[str]:
         """The keys of metrics that runs of the store have, sorted."""
         return self.view.ask(lambda index: index.metric_keys())

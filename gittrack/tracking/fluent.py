@@ -242,7 +242,8 @@ def leave(run: ActiveRun, status: str, exit_code: int | None) -> None:
         _tell_workers()
 
 
-def _current() -> ActiveRun:
+def current() -> ActiveRun:
+    """The active run; a new one if there is none."""
     if _stacks.runs:
         return _stacks.runs[-1]
     if _session.active:
@@ -255,12 +256,12 @@ def _current() -> ActiveRun:
 
 def log_param(key: str, value: Any) -> Any:
     """Record a param of the active run; see `ActiveRun.log_param`."""
-    return _current().log_param(key, value)
+    return current().log_param(key, value)
 
 
 def log_params(params: Mapping[str, Any]) -> None:
     """Record several params of the active run."""
-    _current().log_params(params)
+    current().log_params(params)
 
 
 def log_metric(
@@ -268,7 +269,7 @@ def log_metric(
 ) -> None:
     """Record one point of a metric of the active run; see `ActiveRun.log_metric`."""
     runs = _stacks.runs
-    run = runs[-1] if runs else _current()
+    run = runs[-1] if runs else current()
     run.log_metric(key, value, step, timestamp)
 
 
@@ -277,43 +278,43 @@ def log_metrics(
 ) -> None:
     """Record one point of each of several metrics of the active run."""
     runs = _stacks.runs
-    run = runs[-1] if runs else _current()
+    run = runs[-1] if runs else current()
     run.log_metrics(metrics, step, timestamp)
 
 
 def set_tag(key: str, value: Any) -> None:
     """Set a tag of the active run: text that may change."""
-    _current().set_tag(key, value)
+    current().set_tag(key, value)
 
 
 def set_tags(tags: Mapping[str, Any]) -> None:
     """Set several tags of the active run."""
-    _current().set_tags(tags)
+    current().set_tags(tags)
 
 
 def delete_tag(key: str) -> None:
     """Remove a tag of the active run."""
-    _current().delete_tag(key)
+    current().delete_tag(key)
 
 
 def log_artifact(local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
     """Keep a copy of a file with the active run; see `ActiveRun.log_artifact`."""
-    _current().log_artifact(local_path, artifact_path)
+    current().log_artifact(local_path, artifact_path)
 
 
 def log_artifacts(local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
     """Keep copies of all files of a folder with the active run."""
-    _current().log_artifacts(local_dir, artifact_path)
+    current().log_artifacts(local_dir, artifact_path)
 
 
 def log_text(text: str, artifact_file: str) -> None:
     """Keep text as an artifact of the active run."""
-    _current().log_text(text, artifact_file)
+    current().log_text(text, artifact_file)
 
 
 def log_dict(dictionary: Any, artifact_file: str) -> None:
     """Keep a mapping or list as a JSON or YAML artifact of the active run."""
-    _current().log_dict(dictionary, artifact_file)
+    current().log_dict(dictionary, artifact_file)
 
 
 # -- reading -----------------------------------------------------------------------------
