@@ -179,6 +179,13 @@ class Run(NamedTuple):
     redacted: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     artifacts: Mapping[str, Artifact] = {}
+    #: Further commits that the run belongs to, each with the reason: `core.links` has them.
+    links: Mapping[str, str] = {}
+
+    @property
+    def commits(self) -> tuple[str, ...]:
+        """The commit that the run was recorded at, and those that it is linked to."""
+        return tuple(self.links) if self.commit is None else (self.commit, *self.links)
 
     @property
     def short_id(self) -> str:

@@ -28,6 +28,8 @@ TAG_PREFIX = "tags."
 WARNING_PREFIX = "warnings."
 #: What was redacted after run.yaml was written; the note's text says how often.
 REDACTED_PREFIX = "redacted."
+#: Commits that the run was linked to after it was recorded; the note's text says why.
+LINK_PREFIX = "links."
 
 #: What reading a record that does not follow the format may raise: it is YAML, but perhaps not of
 #: the types that a run is made of.
@@ -143,6 +145,7 @@ def to_run(
     tags: dict[str, str] = {}
     warnings: list[str] = []
     redacted = list(_texts(facts.get("redacted")))
+    links: dict[str, str] = {}
     for key, stamp in notes.items():
         if stamp.v is None:
             continue
@@ -152,6 +155,8 @@ def to_run(
             warnings.append(str(stamp.v))
         elif key.startswith(REDACTED_PREFIX):
             redacted.append(f"{key[len(REDACTED_PREFIX) :]} ({stamp.v})")
+        elif key.startswith(LINK_PREFIX) and is_object_id(key[len(LINK_PREFIX) :]):
+            links[key[len(LINK_PREFIX) :]] = str(stamp.v)
 
     status = live_status or _text(_note(notes, "status")) or LOST
     end = _text(_note(notes, "end"))
@@ -191,6 +196,7 @@ def to_run(
         redacted=tuple(redacted),
         conflicts=record.conflicts,
         artifacts=dict(record.artifacts),
+        links=links,
     )
 
 

@@ -74,6 +74,11 @@ def tag_rows(run: Run, n: int, keys: Mapping[str, int]) -> list[tuple[Any, ...]]
     return [(keys[key], n, text) for key, text in run.tags.items()]
 
 
+def link_rows(run: Run, n: int, keys: Mapping[str, int]) -> list[tuple[Any, ...]]:
+    """Rows of `link`: its keys are commits."""
+    return [(keys[commit], n) for commit in run.links]
+
+
 def encode_body(value: Run | Experiment) -> str:
     """A value as JSON, its fields in their order; floats and integers survive exactly."""
     return _to_json(value)
@@ -126,4 +131,4 @@ def cleaned(run: Run, body: str) -> Run:
 
 
 #: Tables that are keyed by key and run, with what makes their rows.
-KEYED = {"metric": metric_rows, "param": param_rows, "tag": tag_rows}
+KEYED = {"metric": metric_rows, "param": param_rows, "tag": tag_rows, "link": link_rows}

@@ -12,10 +12,10 @@ from gittrack.index.rows import COLUMNS
 if TYPE_CHECKING:
     import sqlite3
 
-# History: 1 is the first; 2 knows which experiments are deleted, 3 bases and trees. A file of any
-# other version, or of another program, is emptied: the index is derived. The upper half of the
-# number says that the file is ours.
-VERSION = 0x67740000 + 4
+# History: 1 is the first; 2 knows which experiments are deleted, 3 bases and trees, 5 links to
+# further commits. A file of any other version, or of another program, is emptied: the index is
+# derived. The upper half of the number says that the file is ours.
+VERSION = 0x67740000 + 5
 
 #: How long another process may keep us waiting before we go on without the file.
 BUSY_S = 10.0
@@ -36,6 +36,7 @@ SCHEMA = (
     f"CREATE TABLE metric (key INT, run INT, last, min, max, count, {_BY_KEY}",
     f"CREATE TABLE param (key INT, run INT, kind, number, text, {_BY_KEY}",
     f"CREATE TABLE tag (key INT, run INT, text, {_BY_KEY}",
+    f"CREATE TABLE link (key INT, run INT, {_BY_KEY}",
     "CREATE UNIQUE INDEX run_by_id ON run (run_id)",
     "CREATE INDEX run_by_short_id ON run (short_id)",
     "CREATE INDEX run_by_name ON run (run_name)",

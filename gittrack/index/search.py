@@ -115,7 +115,15 @@ class _Compiler:
             self.where.append(f"r.experiment_id NOT IN {hidden}")
         if scope.commits is not None:
             listed = self.value(json.dumps(list(scope.commits)))
-            self.joins.append(f'JOIN json_each({listed}) c ON c.value = r."commit"')
+            # A run may belong to several of them: it stands where the first one does.
+            self.joins.append(
+                "JOIN (SELECT run, min(at) AS key FROM ("
+                f"SELECT own.n AS run, l.key AS at FROM json_each({listed}) l JOIN run own"
+                ' ON own."commit" = l.value UNION ALL '
+                f"SELECT link.run, l.key FROM json_each({listed}) l JOIN key k"
+                " ON k.kind = 'link' AND k.text = l.value JOIN link ON link.key = k.n"
+                ") GROUP BY run) c ON c.run = r.n"
+            )
         if scope.exclude_ids:
             self.where.append(f"r.run_id NOT IN {self.list_of(sorted(scope.exclude_ids))}")
 

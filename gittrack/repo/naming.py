@@ -23,7 +23,6 @@ _MIN_PREFIX = 4
 _MOST_CANDIDATES = 8
 #: How many of the latest runs a name with a typo is compared with.
 _RECENT = 500
-_COMMIT = Field("attribute", "commit")
 
 
 class Namer:
@@ -162,7 +161,9 @@ class Namer:
         commit = find_commit(self._git, name)
         if commit is None:
             return []
-        return self._view.search(Compare(_COMMIT, "=", commit), (), None)
+        found = self._view.search(None, (), None, commits=[commit], include_deleted=True)
+        # Those that ran there come before those that only belong there now.
+        return sorted(found, key=lambda run: (run.commit != commit, -run.start_ms))
 
     def _unknown(self, name: str) -> RunNotFoundError:
         from difflib import get_close_matches

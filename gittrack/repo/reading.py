@@ -77,15 +77,18 @@ class Reading(Opened):
         return self._namer().get_all(name)
 
     def runs_at(self, commits: Sequence[str]) -> dict[str, list[Run]]:
-        """The runs of each of these commits, newest first; a commit without any is left out.
+        """The runs that belong to each of these commits, newest first; without any, it is left out.
 
         Args:
             commits: full ids.
         """
+        wanted = set(commits)
         found: dict[str, list[Run]] = {}
         for run in self.view.search(None, (), None, commits=commits):
-            if run.commit is not None:
-                found.setdefault(run.commit, []).append(run)
+            for commit in wanted.intersection(run.commits):
+                found.setdefault(commit, []).append(run)
+        for runs in found.values():
+            runs.sort(key=lambda run: (-run.start_ms, run.id))
         return found
 
     def metric_keys(self) -> list[str]:

@@ -292,7 +292,7 @@ class View:
         """The runs that satisfy an expression, in order, newest first by default.
 
         Args:
-            commits: only runs recorded there, by default in that order of commits.
+            commits: only runs that belong there, by default in that order of commits.
         """
         live = self.live()
         runs = self.ask(
@@ -317,13 +317,14 @@ class View:
             if (
                 (include_deleted or not (run.deleted or run.experiment_id in hidden))
                 and (experiments is None or run.experiment_id in experiments)
-                and (ranks is None or run.commit in ranks)
+                and (ranks is None or any(commit in ranks for commit in run.commits))
                 and (expr is None or query.predicate(expr, run))
             ):
                 runs.append(run)
         runs = query.sort_runs(runs, orders)
         if ranks is not None and not orders:
-            runs.sort(key=lambda run: ranks[run.commit or ""])
+            last = len(ranks)
+            runs.sort(key=lambda run: min(ranks.get(commit, last) for commit in run.commits))
         return runs if limit is None else runs[:limit]
 
     def find_by_id(self, run_id: str) -> Run | None:

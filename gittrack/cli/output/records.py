@@ -25,6 +25,7 @@ def to_record(run: Run) -> dict[str, Any]:
         "end": time_or_none(run.end_ms),
         "duration_s": None if run.duration_ms is None else run.duration_ms / 1000,
         "commit": run.commit,
+        "links": dict(run.links),
         "branch": run.branch,
         "dirty": run.dirty,
         "author": run.author,
