@@ -115,6 +115,10 @@ class ConfigError(GittrackError):
     """A setting is unknown or has a wrong value."""
 
 
+class CommitError(GittrackError):
+    """A commit cannot be recorded: it holds nothing that could be."""
+
+
 class SourceError(GittrackError):
     """The source of a run cannot be recorded or rebuilt."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -11,6 +12,9 @@ from glob import glob
 from typing import Any, NamedTuple
 
 _MOST_BYTES = 64_000_000
+_MOST_VALUES = 20_000
+#: Where DVCLive keeps its curves, each in a file of its own.
+_DVCLIVE = "plots/metrics/"
 #: Columns that number the rows of a history, in the order of preference.
 _STEPS = ("step", "global_step", "iteration", "iter", "epoch", "round")
 _TIMES = ("time_ms", "timestamp")
@@ -50,33 +54,115 @@ def changed(before: Mapping[str, tuple[int, int, int]], now: Look) -> list[str]:
     return sorted(name for name, stat in now.items() if before.get(name) != stat)
 
 
+def split_selector(pattern: str) -> tuple[str, str]:
+    """The file pattern and the dotted key of `train.yaml:model`; the key may be empty."""
+    path, colon, key = pattern.rpartition(":")
+    return (path, key) if colon and path and "/" not in key else (pattern, "")
+
+
 def read_mapping(path: str) -> dict[str, Any]:
-    """The mapping in a YAML, JSON or TOML file.
+    """The mapping in a YAML, JSON, TOML or INI file.
 
     Raises:
         ValueError: it holds no mapping, or is too large.
         OSError: it cannot be read.
     """
-    data = _read(path)
-    if path.endswith(".json"):
-        found = json.loads(data)
-    elif path.endswith(".toml"):
-        import tomllib
+    return parse_mapping(path, _read(path))
 
-        found = tomllib.loads(data.decode())
-    else:
-        from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
 
-        try:
-            found = YAML(typ="safe", pure=True).load(data)
-        except YAMLError as error:
-            raise ValueError(" ".join(str(error).split())) from None
+def parse_mapping(path: str, data: bytes, key: str = "") -> dict[str, Any]:
+    """The mapping in the bytes of a file; the end of its name says of which format it is.
+
+    Args:
+        key: keep only what is under that dotted key.
+    Raises:
+        ValueError: it holds no mapping, or not that key.
+    """
+    lower = path.lower()
+    try:
+        if lower.endswith(".json"):
+            found = json.loads(data)
+        elif lower.endswith(".toml"):
+            import tomllib
+
+            found = tomllib.loads(data.decode())
+        elif lower.endswith((".ini", ".cfg")):
+            found = _parse_ini(data.decode("utf-8-sig"))
+        else:
+            found = _parse_yaml(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if found is None:
-        return {}
+        found = {}
     if not isinstance(found, dict):
         raise ValueError("it is no mapping")
-    return found
+    # Aliases of YAML can make of a kilobyte more than any memory holds.
+    if sum(1 for _ in itertools.islice(_leaves(found), _MOST_VALUES + 1)) > _MOST_VALUES:
+        raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
+    return _select(found, key) if key else found
+
+
+def _parse_yaml(data: bytes) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(data)
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _parse_ini(text: str) -> dict[str, Any]:
+    import configparser
+
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    sections = {name: dict(parser.items(name)) for name in parser.sections()}
+    found: dict[str, Any] = sections or dict(parser.defaults())
+    return {
+        name: {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else _plain(value)
+        for name, value in found.items()
+    }
+
+
+def _plain(text: str) -> Any:
+    """A value of an INI file, whose types are for the reader to see."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list):
+        yield None
+        for inner in value:
+            yield from _leaves(inner)
+    else:
+        yield value
+
+
+def _select(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """What is under a dotted key, still under it; a key may have dots of its own."""
+    if key in mapping:
+        return {key: mapping[key]}
+    head, dot, rest = key.partition(".")
+    while dot:
+        inner = mapping.get(head)
+        if isinstance(inner, Mapping):
+            return {head: _select(inner, rest)}
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    raise ValueError(f"it has no key {key}")
 
 
 def numbers(mapping: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -90,17 +176,27 @@ def numbers(mapping: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def read_history(path: str) -> list[Point]:
-    """The points of a table with a header: comma- or tab-separated, or JSON lines.
-
-    A column of steps numbers the rows, else they number themselves. Empty cells and text are
-    passed over. A table with the columns `key` and `value` holds a point a row. A column called
-    `value` takes the name of the file.
+    """The points of a table in a file; see `parse_history`.
 
     Raises:
         ValueError: it has no header, or is too large.
         OSError: it cannot be read.
     """
-    text = _read(path).decode("utf-8-sig", "replace")
+    return parse_history(path, _read(path))
+
+
+def parse_history(path: str, data: bytes) -> list[Point]:
+    """The points of a table with a header: comma- or tab-separated, or JSON lines.
+
+    A column of steps numbers the rows, else they number themselves. Empty cells and text are
+    passed over. A table with the columns `key` and `value` holds a point a row. A column called
+    `value` takes the name of the file; one that has the file's name takes the folders as well, if
+    DVCLive wrote it: `dvclive/plots/metrics/train/loss.tsv` holds `train/loss`.
+
+    Raises:
+        ValueError: it has no header.
+    """
+    text = data.decode("utf-8-sig", "replace")
     rows: Iterable[Mapping[str, Any]]
     if path.endswith((".jsonl", ".ndjson")):
         rows = [row for row in map(json.loads, text.splitlines()) if isinstance(row, dict)]
@@ -118,6 +214,8 @@ def read_history(path: str) -> list[Point]:
     time_column = next((lower[name] for name in _TIMES if name in lower), None)
     is_long = "key" in lower and "value" in lower
     stem = os.path.basename(path).partition(".")[0]
+    _, live, below = path.rpartition(_DVCLIVE)
+    called = {"value": stem, stem: os.path.splitext(below)[0] if live else stem}
     points = []
     for number, row in enumerate(rows):
         step = number if step_column is None else _number(row.get(step_column))
@@ -135,7 +233,7 @@ def read_history(path: str) -> list[Point]:
                 if name == lower["value"]:
                     points.append(Point(str(row[lower["key"]]), value, int(step), time_ms))
                 continue
-            points.append(Point(stem if name == "value" else name, value, int(step), time_ms))
+            points.append(Point(called.get(name, name), value, int(step), time_ms))
     return points
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "delete": "hide runs; nothing is lost",
     "restore": "bring deleted runs back",
     "purge": "take runs out of the store for good",
+    "record": "record what commits hold",
     "run": "record any program",
     "start": "begin a run that a script records step by step",
     "param": "record params of such a run",

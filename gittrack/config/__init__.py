@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gittrack.config.settings import (
     LISTS,
@@ -24,6 +24,9 @@ from gittrack.config.settings import (
     without_secrets,
 )
 from gittrack.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gittrack.config.file import Entry
 
 FILE_NAME = ".gittrack.yaml"
 
@@ -51,6 +54,15 @@ class Config(NamedTuple):
     run_params: tuple[str, ...]
     run_metrics: tuple[str, ...]
     run_history: tuple[str, ...]
+    commits_record: str
+    commits_branches: tuple[str, ...]
+    commits_marker: str
+    commits_skip: str
+    commits_experiment: str
+    commits_params: tuple[str, ...]
+    commits_metrics: tuple[str, ...]
+    commits_artifacts: tuple[str, ...]
+    commits_plots: tuple[str, ...]
     seal_delay_s: float
     seal_every_s: float
     seal_fsync: bool
@@ -98,6 +110,28 @@ def load(
     found = _find(worktree, git_config, environ)
     if not found:
         return DEFAULTS
+    changed: dict[str, Any] = {_BY_NAME[name].field: value for name, (value, _) in found.items()}
+    return DEFAULTS._replace(**changed)
+
+
+def load_committed(
+    data: bytes, git_config: Mapping[str, Sequence[str]], environ: Mapping[str, str]
+) -> Config | None:
+    """The settings that hold for a commit, by its own `.gittrack.yaml`.
+
+    Returns:
+        None if that says nothing of commits, or cannot be used: then the present ones hold.
+    """
+    from gittrack.config.file import parse_settings
+
+    try:
+        found = _from_entries(parse_settings(data, FILE_NAME), FILE_NAME)
+        if not any(name.startswith("commits.") for name in found):
+            return None
+        found.update(_from_git(git_config))
+        found.update(_from_environment(environ))
+    except ConfigError:
+        return None
     changed: dict[str, Any] = {_BY_NAME[name].field: value for name, (value, _) in found.items()}
     return DEFAULTS._replace(**changed)
 
@@ -241,9 +275,13 @@ def _from_file(path: str) -> _Found:
         return {}
     from gittrack.config.file import read_settings
 
+    return _from_entries(read_settings(path), path)
+
+
+def _from_entries(entries: Sequence[Entry], path: str) -> _Found:
     found: _Found = {}
     lines: dict[str, int] = {}
-    for name, raw, line in read_settings(path):
+    for name, raw, line in entries:
         where = f"{path}:{line}"
         fix = f"correct {where}"
         if name in lines:
@@ -316,6 +354,8 @@ def _parse(setting: Setting, text: str, origin: str, fix: str) -> Value:
     elif setting.kind == "text" and not re.search(_UNFIT, text):
         # Only what is empty by default may be emptied.
         value = text if word or not setting.default else None
+    elif setting.kind == "when" and word in ("changed", "always", "never"):
+        value = word
     elif setting.kind == "store ref" and re.fullmatch(_STORE_REF, text):
         value = text
     if value is None or (isinstance(value, int | float) and value < setting.least):

@@ -35,26 +35,33 @@ def read_settings(path: str) -> list[Entry]:
     Raises:
         ConfigError: the file cannot be read, is larger than `MAX_BYTES`, or is not settings.
     """
-    text = _read_text(path)
-    entries = _read_plain(text)
-    return _read_yaml(text, path) if entries is None else entries
-
-
-def _read_text(path: str) -> str:
     try:
         with open(path, "rb", buffering=0, opener=_open_at_once) as file:
             data = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
-        return ""
+        return []
     except OSError as error:
         raise _bad_file(path, f"it cannot be read: {error.strerror or error}") from error
+    return parse_settings(data, path)
+
+
+def parse_settings(data: bytes | None, path: str) -> list[Entry]:
+    """What the bytes of such a file set, in their order.
+
+    Args:
+        path: what the file is called in errors.
+    Raises:
+        ConfigError: there are more than `MAX_BYTES`, or they are not settings.
+    """
     if data is None or len(data) > MAX_BYTES:
         raise _bad_file(path, "it is no plain file of at most 64 KiB")
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _bad_file(f"{path}:{line}", "the text is not UTF-8") from None
+    entries = _read_plain(text)
+    return _read_yaml(text, path) if entries is None else entries
 
 
 def _open_at_once(path: str, flags: int) -> int:

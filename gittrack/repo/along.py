@@ -46,6 +46,7 @@ class Along(Sharing):
         patience = Patience.of(self.config.share_deadline_s)
         try:
             self._recover_quietly()
+            self._catch_up_quietly()
             self._seal_going()
             self._keep_unsent(link, prepush.pushed_commits(lines))
             to = url if self._has_several_urls(name) else ""

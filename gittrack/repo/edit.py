@@ -68,21 +68,27 @@ class Editor:
         Raises:
             GittrackError: the store, or the journal of a running run, cannot be written.
         """
+        return self.edit_each({run.id: notes for run in runs}, title, dry_run=dry_run)
+
+    def edit_each(
+        self, notes: Mapping[str, Mapping[str, Any]], title: str, *, dry_run: bool
+    ) -> tuple[Edit, ...]:
+        """Set notes of runs, to each its own, by their ids; see `edit_runs`."""
         live = self.view.live()
         edits: list[Edit] = []
         stored: dict[str, tuple[dict[str, Any], int]] = {}
-        for run in {run.id: run for run in runs}.values():
-            record = self.view.record(run.id)
+        for run_id, wanted in notes.items():
+            record = self.view.record(run_id)
             known = dict(record.notes) if record is not None else {}
-            changed = _changed(known, notes)
-            edits += [Edit(run.id, key, _value(known, key), changed[key]) for key in changed]
+            changed = _changed(known, wanted)
+            edits += [Edit(run_id, key, _value(known, key), changed[key]) for key in changed]
             if not changed or dry_run:
                 continue
             clock = max((stamp.t for stamp in known.values()), default=0)
-            if run.id in live:
-                self._append(live[run.id], changed, clock)
+            if run_id in live:
+                self._append(live[run_id], changed, clock)
             else:
-                stored[layout.run_dir(run.id)] = (changed, clock)
+                stored[layout.run_dir(run_id)] = (changed, clock)
         if stored:
             self._commit(stored, layout.RUN_FILE, title)
         return tuple(edits)

@@ -115,6 +115,7 @@ class Opened(ABC):
         if not self._recovered:
             self._recovered = True
             self._recover_quietly()
+            self._catch_up_quietly()
             self._keep_house()
         return self._view
 
@@ -158,6 +159,10 @@ class Opened(ABC):
     @abstractmethod
     def _recover_quietly(self) -> None:
         """Take over dead journals; trouble with that is a warning."""
+
+    @abstractmethod
+    def _catch_up_quietly(self) -> None:
+        """Record and link commits that are new; trouble with that is a warning."""
 
     def _store_moved(self, before: str, now: str | None) -> None:
         """Say so if somebody else's program has set our ref back; what it held can be had."""

@@ -89,7 +89,7 @@ def seal(
             if not changed and run.goes_on:
                 continue
             files.update(changed)
-            subjects.append(_subject(run.run_id, mine.name, summary))
+            subjects.append(subject_of(run.run_id, mine.name, summary))
         if tip is not None:
             files = _without_purged(git, tip, files)
             shared = existing_paths(git, tip, [p for p in files if not p.startswith("runs/")])
@@ -98,7 +98,7 @@ def seal(
                     del files[path]
         if not files:
             return None
-        return Tree(files, _message(subjects))
+        return Tree(files, message_of(subjects))
 
     update(git, layout.STORE_REF, plan, who, fsync=fsync, now=now)
     return aside
@@ -232,7 +232,7 @@ class RunFiles:
     def artifact_names(self) -> set[str]:
         """The files of the artifacts, or of their pointers, below the folder of artifacts."""
         entries = codec.decode_stamps(self.files.get(layout.ARTIFACTS_FILE, b""))
-        return {name.partition("/")[2] for name in _places("", entries).values()}
+        return {name.partition("/")[2] for name in place_artifacts("", entries).values()}
 
     def all_files(self) -> dict[str, bytes]:
         """The files, with the points as segments."""
@@ -420,7 +420,7 @@ def _artifact_files(
         return {}
     entries = codec.decode_stamps(both[layout.ARTIFACTS_FILE])
     before = codec.decode_stamps(old.get(layout.ARTIFACTS_FILE, b""))
-    places, places_before = _places(folder, entries), _places(folder, before)
+    places, places_before = place_artifacts(folder, entries), place_artifacts(folder, before)
     files: dict[str, bytes | None] = {}
     # What was `a` lies elsewhere from now on if there is an `a/b`; so does what grew large.
     for key, name in places_before.items():
@@ -434,8 +434,8 @@ def _artifact_files(
     return files
 
 
-def _places(folder: str, entries: Mapping[str, Stamp]) -> dict[str, str]:
-    """The file of each artifact, or of its pointer, by its key."""
+def place_artifacts(folder: str, entries: Mapping[str, Stamp]) -> dict[str, str]:
+    """The path of each artifact's file, or of its pointer's, by its key; `folder` is the run's."""
     there = {key: stamp.v for key, stamp in entries.items() if stamp.v is not None}
     parents = kept.parents_of(there)
     top = f"{folder}/{layout.ARTIFACTS_DIR}/" if folder else f"{layout.ARTIFACTS_DIR}/"
@@ -454,7 +454,8 @@ def to_artifact(item: journal.Staged) -> Artifact:
     )  # fmt: skip
 
 
-def _subject(run_id: str, name: str, summary: Mapping[str, MetricSummary]) -> str:
+def subject_of(run_id: str, name: str, summary: Mapping[str, MetricSummary]) -> str:
+    """The line of a commit that tells of one run."""
     from gittrack.core.model import short_id
 
     text = f"run {short_id(run_id)} {names.one_line(name)}"
@@ -462,7 +463,8 @@ def _subject(run_id: str, name: str, summary: Mapping[str, MetricSummary]) -> st
     return f"{text}: {', '.join(values)}" if values else text
 
 
-def _message(subjects: Sequence[str]) -> str:
+def message_of(subjects: Sequence[str]) -> str:
+    """The message of a commit that tells of these runs."""
     if not subjects:
         return "start a store [skip ci]\n"
     if len(subjects) == 1:

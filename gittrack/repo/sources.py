@@ -63,6 +63,18 @@ class Sources:
         overlay = RunReader(self._git, self._view, run).overlay(source) if source.files else {}
         return self._trees.of(source, overlay)
 
+    def commit_tree(self, commit: str) -> str:
+        """The tree of a commit.
+
+        Raises:
+            SourceError: it is not here.
+        """
+        return self._trees.of_commit(commit)
+
+    def changes(self, old: str, new: str) -> list[tuple[str, str]]:
+        """What differs between two trees: the kind of change and the path of each file."""
+        return list(self._trees.changes(old, new))
+
     def pair(self, a: Run | None, b: Run | None) -> TreePair:
         """The trees of two runs; None stands for the worktree as it is now.
 

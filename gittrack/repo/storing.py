@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gittrack.core.model import Run
-from gittrack.repo.reading import Reading
+from gittrack.repo.codehistory import CodeHistory
 
 if TYPE_CHECKING:
     from gittrack.repo.artifacts import ArtifactFile, RunArtifacts
     from gittrack.repo.upkeep import Collected, Usage, Verified
 
 
-class Storing(Reading):
+class Storing(CodeHistory):
     """Gives the artifacts of runs, and looks after the object store."""
 
     def list_artifacts(self, run_id: str, path: str = "") -> list[ArtifactFile]:

@@ -53,6 +53,13 @@ class Snapshot(NamedTuple):
 # -- record ----------------------------------------------------------------------------------
 
 
+def doing(git: Git) -> str | None:
+    """What git is in the middle of, if it is: `merging`, `rebasing`, `bisecting`, ..."""
+    return next(
+        (word for name, word in _STATES if os.path.exists(os.path.join(git.git_dir, name))), None
+    )
+
+
 def head_state(git: Git) -> Head:
     """Where HEAD is and whether tracked files differ from it; one call of git."""
     out = git.run(
@@ -77,9 +84,7 @@ def head_state(git: Git) -> Head:
                 submodules.append(line.split(" ", 8)[8])
             if line[0] == "2":
                 next(lines)
-    state = next(
-        (word for name, word in _STATES if os.path.exists(os.path.join(git.git_dir, name))), None
-    )
+    state = doing(git)
     return Head(commit, branch, dirty, state, tuple(submodules))
 
 

@@ -1,0 +1,138 @@
+"""What git hooks have noted: lines of a file that is read later, and whether anybody shall.
+
+The shell scripts in `hooks/` write the same lines without Python. A hint may be missing, doubled,
+or of a commit that is gone by now: it says where to look, never what there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gittrack.errors import GittrackError
+
+COMMIT = "commit"
+REWRITE = "rewrite"
+
+_LINE = re.compile(
+    rb"commit(?: (?P<oid>[0-9a-f]{40}|[0-9a-f]{64}))?"
+    rb"|rewrite (?P<old>[0-9a-f]{40}|[0-9a-f]{64}) (?P<new>[0-9a-f]{40}|[0-9a-f]{64})"
+    rb" (?P<how>amend|rebase)"
+)
+
+
+class Hint(NamedTuple):
+    """One line: that there is a commit, or that one became another.
+
+    `oid` is the commit, or what the commit `old` became; it is empty if the hook could not read
+    it, and then HEAD is meant. `how` is `amend` or `rebase`.
+    """
+
+    kind: str
+    oid: str = ""
+    old: str = ""
+    how: str = ""
+
+
+def hints_file(common_dir: str) -> str:
+    """Where the hints lie; it is appended to, and may be deleted at any time."""
+    return os.path.join(common_dir, "gittrack", "hints")
+
+
+def read_hints(common_dir: str, offset: int = 0) -> tuple[list[Hint], int]:
+    """The hints from a place in the file on, and the place behind the last of them.
+
+    Lines that are none are passed by, and one without its end is left for the next time. A file
+    that is shorter than `offset` is another one, and is read from its start.
+    """
+    try:
+        with open(hints_file(common_dir), "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = offset if 0 <= offset <= size else 0
+            file.seek(start)
+            data = file.read()
+    except FileNotFoundError:
+        return [], 0
+    except OSError:
+        return [], offset
+    whole = data[: data.rfind(b"\n") + 1]
+    found = [hint for line in whole.split(b"\n") if (hint := _parse(line)) is not None]
+    return found, start + len(whole)
+
+
+def _parse(line: bytes) -> Hint | None:
+    found = _LINE.fullmatch(line)
+    if found is None:
+        return None
+    parts = {key: value.decode() for key, value in found.groupdict().items() if value}
+    if "new" in parts:
+        return Hint(REWRITE, parts["new"], parts["old"], parts["how"])
+    return Hint(COMMIT, parts.get("oid", ""))
+
+
+def append_hint(common_dir: str, hint: Hint) -> None:
+    """Note something, in one write; nothing where there is no folder of ours to note it in.
+
+    Raises:
+        OSError: the disk takes nothing.
+    """
+    words = (hint.kind, hint.old, hint.oid, hint.how)
+    line = " ".join(word for word in words if word) + "\n"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    try:
+        fd = os.open(hints_file(common_dir), flags, 0o666)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        os.write(fd, line.encode())
+    finally:
+        os.close(fd)
+
+
+# -- whether commits are recorded by themselves ----------------------------------------------
+
+
+def _switch(common_dir: str) -> str:
+    return os.path.join(common_dir, "gittrack", "autorecord")
+
+
+def is_enabled(common_dir: str) -> bool:
+    """Whether commits are recorded by themselves here."""
+    return os.path.exists(_switch(common_dir))
+
+
+def enable(common_dir: str) -> None:
+    """From now on commits are recorded by themselves here.
+
+    Raises:
+        GittrackError: the disk takes nothing.
+    """
+    with _clearly(common_dir):
+        os.makedirs(os.path.dirname(_switch(common_dir)), exist_ok=True)
+        with open(_switch(common_dir), "ab"):
+            pass
+
+
+def disable(common_dir: str) -> None:
+    """Stop that.
+
+    Raises:
+        GittrackError: the disk takes nothing.
+    """
+    with _clearly(common_dir), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(_switch(common_dir))
+
+
+@contextlib.contextmanager
+def _clearly(common_dir: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GittrackError(
+            f"{_switch(common_dir)} could not be written",
+            why=f"{error.strerror}; commits are recorded by themselves or not, as before",
+            next="gittrack hooks status",
+        ) from error

@@ -1,0 +1,248 @@
+"""Runs are found again after every way in which git rewrites history."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from collections.abc import Iterator
+
+import pytest
+
+import gittrack
+from gittrack.repo import Repo
+from tests.repo.conftest import close
+from tests.support import GitRepo
+
+
+def run_at_head(name: str, **metrics: float) -> str:
+    """What a training script does; the id of its run."""
+    with gittrack.start_run(run_name=name) as run:
+        gittrack.log_metrics(metrics or {"acc": 0.5})
+    close()
+    return run.id
+
+
+def names(*revisions: str) -> list[str]:
+    """The names of the runs that `gittrack log REVISIONS` shows."""
+    from gittrack.repo.select import Selection
+
+    with Repo.find() as repo:
+        return [run.name for run in repo.select_runs(Selection(revisions=revisions))]
+
+
+def shown(name: str) -> list[str]:
+    """The names of the runs that `gittrack show NAME` finds."""
+    with Repo.find() as repo:
+        return [run.name for run in repo.get_runs(name)]
+
+
+def how(name: str) -> list[str]:
+    """Why a run is linked to the commits that it is linked to."""
+    with Repo.find() as repo:
+        return list(repo.get_run(name).links.values())
+
+
+def _TMP(here):
+    import os
+
+    os.makedirs(here.path + "/.git/hooks", exist_ok=True)
+    for n, b in (
+        (
+            "post-rewrite",
+            'while read o n r; do echo "rewrite $o $n $1" >> .git/gittrack/hints; done',
+        ),
+        (
+            "post-commit",
+            '[ -d .git/rebase-merge ] || echo "commit $(git rev-parse HEAD)" >> .git/gittrack/hints',
+        ),
+    ):
+        Path(here.path + "/.git/hooks/" + n).write_text("#!/bin/sh\n" + b + "\n")
+        os.chmod(here.path + "/.git/hooks/" + n, 0o755)
+    from gittrack.repo import hints
+
+    hints.enable(here.path + "/.git")
+
+
+@pytest.fixture
+def work(here: GitRepo) -> Iterator[GitRepo]:
+    """A repository with hooks, on a branch `feature` that parts from `main` at its first commit."""
+    with Repo.find() as repo:
+        repo.init()
+        repo.install_hooks()
+    _TMP(here)
+    with Repo.find() as repo:
+        repo.get_experiment("default")  # the first look
+    here.git("switch", "--quiet", "--create", "feature")
+    yield here
+
+
+def change(repo: GitRepo, path: str, text: str, message: str) -> str:
+    repo.write(path, text)
+    return repo.commit(message)
+
+
+def test_amend(work: GitRepo) -> None:
+    old = change(work, "a.py", "1\n", "one")
+    run_at_head("run")
+    work.write("a.py", "2\n")
+    work.git("commit", "--quiet", "--all", "--amend", "--message", "one, better")
+    new = work.git("rev-parse", "HEAD")
+    assert names("main..feature") == shown(new) == shown(old) == ["run"]
+    assert how("run") == ["amend"]
+
+
+def test_amend_twice_before_anybody_looks(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run")
+    for text in ("2\n", "3\n"):
+        work.write("a.py", text)
+        work.git("commit", "--quiet", "--all", "--amend", "--no-edit")
+    assert names("main..feature") == ["run"]
+    assert how("run") == ["amend"]
+
+
+def test_rebase(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run one")
+    change(work, "b.py", "1\n", "two")
+    run_at_head("run two")
+    work.sh("git switch -q main; echo x >c.py; git add c.py; git commit -qm main")
+    work.sh("git switch -q feature; git rebase -q main")
+    assert names("main..feature") == ["run two", "run one"]
+    assert how("run one") == how("run two") == ["rebase"]
+
+
+def test_rebase_by_somebody_without_hooks_is_known_by_the_changes(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run")
+    work.sh("git switch -q main; echo x >c.py; git add c.py; git commit -qm main")
+    work.sh("git switch -q feature; git -c core.hooksPath=/dev/null rebase -q main")
+    assert names("main..feature") == ["run"]
+    assert how("run") == ["patch"]
+
+
+def test_autosquash(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("first")
+    work.write("a.py", "2\n")
+    work.git("commit", "--quiet", "--all", "--fixup", "HEAD")
+    run_at_head("fixed")
+    work.sh("GIT_SEQUENCE_EDITOR=: git rebase -q -i --autosquash main")
+    assert work.git("rev-list", "--count", "main..feature") == "1"
+    assert sorted(names("main..feature")) == ["first", "fixed"]
+    assert set(how("first")) == {"rebase"}
+
+
+def test_cherry_pick(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run")
+    work.sh("git switch -q main; echo x >c.py; git add c.py; git commit -qm main")
+    work.git("cherry-pick", "feature")
+    assert names("main") == ["run"]
+    assert how("run") == ["patch"]
+
+
+def test_squash_merge_and_the_branch_is_deleted(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run one")
+    change(work, "b.py", "1\n", "two")
+    run_at_head("run two")
+    work.sh("git switch -q main; echo x >c.py; git add c.py; git commit -qm main")
+    work.sh("git merge -q --squash feature; git commit -qm 'feature (#1)'; git branch -qD feature")
+    assert names("main") == ["run two", "run one"]
+    assert how("run one") == how("run two") == ["squash"]
+    assert shown("main") == ["run two", "run one"]
+
+
+def test_merge_of_a_branch_that_was_ahead(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run")
+    work.sh("git switch -q main; git merge -q --no-ff --no-edit feature")
+    assert shown("main") == ["run"]
+    assert how("run") == ["tree"]
+
+
+def test_a_dirty_run_belongs_to_the_commit_that_holds_what_ran(work: GitRepo) -> None:
+    work.write("train.py", "print(2)\n")
+    run_at_head("run")
+    head = work.commit("as it ran")
+    assert names("main..feature") == shown(head) == ["run"]
+    assert how("run") == ["tree"]
+
+
+def test_a_dirty_run_is_marked_with_what_differs(work: GitRepo) -> None:
+    change(work, "b.py", "1\n", "b")
+    work.write("train.py", "print(2)\n")
+    work.write("b.py", "2\n")
+    run_at_head("run")
+    work.write("b.py", "3\n")
+    work.commit("not quite")
+    assert shown("HEAD") == ["run"]
+    assert how("run") == ["differs in b.py"]
+
+
+def test_a_dirty_run_whose_changes_were_thrown_away_belongs_nowhere(work: GitRepo) -> None:
+    work.write("train.py", "print(2)\n")
+    run_at_head("run")
+    work.git("restore", ".")
+    change(work, "b.py", "1\n", "another idea")
+    assert names("main..feature") == []
+    assert how("run") == []
+
+
+def test_a_dirty_run_that_ends_after_the_commit(work: GitRepo) -> None:
+    work.write("train.py", "print(2)\n")
+    run = gittrack.start_run(run_name="long")
+    work.commit("as it ran")
+    assert names("main") == ["long"]
+    run.end()
+    close()
+    assert names("main..feature") == ["long"]
+
+
+def test_filter_repo(work: GitRepo) -> None:
+    change(work, "big.bin", "1\n", "one")
+    run_at_head("run")
+    old = work.git("rev-parse", "HEAD")
+    subprocess.run(
+        [sys.executable, "-m", "git_filter_repo", "--force", "--quiet", "--invert-paths",
+         "--path", "big.bin", "--prune-empty", "never"],
+        cwd=work.path, check=True,
+    )  # fmt: skip
+    assert work.git("rev-parse", "HEAD") != old
+    assert names("main..feature") == ["run"]
+    assert how("run") == ["filter-repo"]
+
+
+def test_a_trailer_names_a_run(work: GitRepo) -> None:
+    run = run_at_head("run")
+    change(work, "a.py", "1\n", f"publish\n\nGittrack-Run: {run.rpartition('-')[2]}")
+    assert names("main..feature") == ["run"]
+    assert how("run") == ["trailer"]
+
+
+def test_links_go_to_other_clones(work: GitRepo, tmp_path: object) -> None:
+    work.sh("git init -q --bare ../hub.git; git remote add origin ../hub.git")
+    with Repo.find() as repo:
+        repo.share_remote("origin")
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run")
+    work.git("commit", "--quiet", "--amend", "--message", "one, better")
+    work.git("push", "--quiet", "origin", "feature", "main")
+    work.sh("git clone -q ../hub.git ../other")
+    with Repo.find(f"{work.path}/../other") as other:
+        other.discover()
+        assert [run.name for run in other.get_runs("origin/feature")] == ["run"]
+        assert list(other.get_run("run").links.values()) == ["amend"]
+
+
+def test_an_old_commit_is_not_taken_for_one_that_does_the_same_again(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run")
+    work.git("revert", "--no-edit", "HEAD")
+    work.git("revert", "--no-edit", "HEAD")
+    assert shown("HEAD~2") == ["run"]
+    # The same files are the same code, whatever came between.
+    assert how("run") == ["tree"]
+    assert names("HEAD~1") == ["run"]
