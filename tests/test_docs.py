@@ -98,7 +98,8 @@ def follow(page: Path, repo: GitRepo, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     found = list(_BLOCK.finditer(text))
     # Nothing that looks like a command may stand there without being run.
-    assert len(found) == len(re.findall(r"^```(?:console|python|sh)$", text, re.MULTILINE))
+    run = [match for match in found if match[3] in ("console", "python", "sh")]
+    assert len(run) == len(re.findall(r"^```(?:console|python|sh)$", text, re.MULTILINE))
     for what, name, _, body in (match.groups() for match in found):
         if name:
             repo.write(name, body)

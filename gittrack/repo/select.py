@@ -30,7 +30,7 @@ class Selection(NamedTuple):
 
     Times are text as `git log --since` takes it. Patterns are regular expressions, found
     anywhere: `author` in the author, `grep` in the name or the description; of several one is
-    enough. `revisions` are what `git rev-list` takes: runs recorded at those commits, in git's
+    enough. `revisions` are what `git rev-list` takes: runs that belong to those commits, in git's
     order of them. `limit` holds before `reverse`, as in git.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from gittrack.config import Config
@@ -128,6 +129,15 @@ class Sources:
             not source.withheld,
         )
 
+    def _find_tree(self, run: Run) -> str | None:
+        """The tree of what ran, or where that is gone, of a commit that took its place."""
+        with suppress(SourceError):
+            return self.tree(run)
+        for commit in run.links:
+            with suppress(SourceError):
+                return self._trees.of_commit(commit)
+        return None
+
     # -- along a list --------------------------------------------------------------------
 
     def follow(self, runs: Sequence[Run], path: str) -> list[Run]:
@@ -143,10 +153,10 @@ class Sources:
         newer: dict[str, tuple[Run, str, str | None]] = {}
         changed: set[str] = set()
         for run in runs:
-            try:
-                tree = self.tree(run)
-            except SourceError:
+            found_tree = self._find_tree(run)
+            if found_tree is None:
                 continue
+            tree = found_tree
             group = run.experiment_id
             name = names.setdefault(group, path)
             if group in newer:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -213,6 +213,12 @@ def test_filter_repo(work: GitRepo) -> None:
     assert work.git("rev-parse", "HEAD") != old
     assert names("main..feature") == ["run"]
     assert how("run") == ["filter-repo"]
+    # What ran is gone from the repository; the file is followed in what took its place.
+    from gittrack.repo.select import Selection
+
+    with Repo.find() as repo:
+        assert not repo.has_commit(old)
+        assert [run.name for run in repo.select_runs(Selection(follow="train.py"))] == ["run"]
 
 
 def test_a_trailer_names_a_run(work: GitRepo) -> None:

@@ -187,6 +187,10 @@ def _source(run: Run, source: Source, page: Page) -> list[str]:
     if source.commit or run.commit:
         where = f" on {t.safe(run.branch)}" if run.branch else ""
         lines.append(f"commit  {(source.commit or run.commit or '')[:12]}{where}")
+    links = [f"also    {commit[:12]} ({t.safe(how)})" for commit, how in run.links.items()]
+    lines += links[:most]
+    if most is not None and len(links) > most:
+        lines.append(f"and {t.plural(len(links) - most, 'more commit')}")
     if run.remote:
         lines.append(f"remote  {t.safe(run.remote)}")
     if not lines:
