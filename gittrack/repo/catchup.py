@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gittrack.config import Config
+from gittrack.core import codec
 from gittrack.core.commits import Commit
 from gittrack.core.committed import ENTRY, Held, is_of_commit
 from gittrack.core.model import FINISHED, Run
@@ -137,7 +138,9 @@ class CatchUp:
         refs = {**list_refs(self._git, BRANCHES), **list_refs(self._git, REMOTES)}
         store = layout.BRANCH_REF.removeprefix(BRANCHES).split("/")[0]
         return {
-            ref: oid for ref, oid in refs.items() if f"/{store}/" not in ref.removeprefix("refs/")
+            ref: oid
+            for ref, oid in refs.items()
+            if ref.split("/")[3 if ref.startswith(REMOTES) else 2] != store
         }
 
     def _new_commits(
@@ -329,9 +332,20 @@ class CatchUp:
 
 def _is_same(run: Run, item: Found, *, asked: bool) -> bool:
     """Whether a run makes it needless to record a commit."""
-    if run.id == item.run_id or is_made_of(run, item.commit, item.held):
+    if run.id == item.run_id or is_made_of(run, item.commit, item.held) or _tells(run, item.held):
         return True
     return not asked and is_of_commit(run) and run.commit == item.commit.oid
+
+
+def _tells(run: Run, held: Held) -> bool:
+    """Whether a program's run has every value that a commit holds: its results were committed."""
+    if is_of_commit(run) or held.artifacts:
+        return False
+    ends = codec.summarise_points(dict(held.points))
+    return all(run.params.get(key, ...) == value for key, value in held.params.items()) and all(
+        key in run.metrics and repr(run.metrics[key].last) == repr(summary.last)
+        for key, summary in ends.items()
+    )
 
 
 def _run_of(item: Found) -> Run:

@@ -62,7 +62,10 @@ def list_revisions(
     Raises:
         UsageError: git knows no such revision.
     """
-    args = ["--branches", "--remotes"] if all_branches else ["--end-of-options", *revisions, "--"]
+    args = ["--end-of-options", *revisions, "--"]
+    if all_branches:
+        # Where a host takes nothing but branches, the store is one of them.
+        args = ["--exclude=gittrack/*", "--branches", "--exclude=*/gittrack/*", "--remotes"]
     is_range = all_branches or any(_RANGE.search(name) for name in revisions)
     if not is_range:
         args = ["--no-walk=unsorted", *args]

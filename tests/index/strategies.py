@@ -66,6 +66,10 @@ IDS = [f"20261123-15301{n % 10}-{n:012x}" for n in range(12)] + ["foreign_1", "F
 EXPERIMENTS = {"default": "default", "other-1": "Other é"}
 
 
+COMMITS = ["abcd" * 10, "abce" * 10, "abcf" * 10]
+commits = st.sampled_from(COMMITS)
+
+
 @st.composite
 def run_values(draw: st.DrawFn) -> Run:
     experiment = draw(st.sampled_from(sorted(EXPERIMENTS)))
@@ -97,6 +101,7 @@ def run_values(draw: st.DrawFn) -> Run:
         redacted=draw(st.sampled_from([(), ("argv",)])),
         conflicts=draw(st.sampled_from([(), ("run.yaml",)])),
         artifacts=draw(st.sampled_from([{}, {"m": Artifact("m", 3, "755", "b" * 40)}])),
+        links=draw(st.dictionaries(commits, st.just("tree"), max_size=2)),
     )
 
 

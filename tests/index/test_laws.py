@@ -9,7 +9,7 @@ from gittrack.core.model import Experiment
 from gittrack.core.query import predicate, sort_runs
 from gittrack.index import Index
 
-from .strategies import EXPERIMENTS, IDS, exprs, orders, runs
+from .strategies import COMMITS, EXPERIMENTS, IDS, exprs, orders, runs
 
 
 def filled(values, index=None):
@@ -45,6 +45,20 @@ def test_search_is_the_predicate(values, expr, by, limit, experiments, deleted, 
 
 
 @settings(deadline=None, max_examples=60)
+@given(runs, st.permutations(COMMITS), st.integers(1, 3))
+def test_runs_of_commits_come_where_their_first_commit_stands(values, listed, count):
+    listed = listed[:count]
+    ranks = {
+        run.id: min(listed.index(commit) for commit in run.commits if commit in listed)
+        for run in values
+        if not run.deleted and set(listed) & set(run.commits)
+    }
+    expected = [run.id for run in sort_runs(values, ()) if run.id in ranks]
+    found = filled(values).search(None, (), None, commits=listed)
+    assert [run.id for run in found] == sorted(expected, key=ranks.__getitem__)
+
+
+@settings(deadline=None, max_examples=60)
 @given(runs, runs, st.sets(st.sampled_from(IDS), max_size=3))
 def test_replacing_and_removing_leave_what_a_new_index_would_hold(before, after, removed):
     index = filled(before)
@@ -53,7 +67,7 @@ def test_replacing_and_removing_leave_what_a_new_index_would_hold(before, after,
     left.update({run.id: run for run in after})
     fresh = filled(left.values())
     assert repr(index.search(include_deleted=True)) == repr(fresh.search(include_deleted=True))
-    for table in ("metric", "param", "tag"):
+    for table in ("metric", "param", "tag", "link"):
         sql = (
             f"SELECT key.text, run_id, {table}.* FROM {table} JOIN key ON key.n = {table}.key"
             f" JOIN run ON run.n = {table}.run ORDER BY 1, 2"

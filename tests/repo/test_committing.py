@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import gittrack
 from gittrack.core.model import Run
 from gittrack.errors import CommitError, UsageError
 from gittrack.repo import Repo, hints
 from gittrack.repo.select import Selection
 from gittrack.store import layout
+from tests.repo.conftest import close
 from tests.support import GitRepo
 
 
@@ -142,6 +144,23 @@ def test_picked_and_squashed_commits_are_the_same_experiment(
     lab.sh("git commit -qm 'feature (#1)'")
     assert [run.name for run in runs(None, "main")] == ["two", "one"]
     assert [run.name for run in runs(None, "release")] == ["two"]
+    assert len(runs()) == 2
+
+
+def test_what_a_program_recorded_and_somebody_committed_is_recorded_once(lab: GitRepo) -> None:
+    lab.write("params.yaml", "lr: 0.5\n")
+    lab.write("metrics.json", "{}")
+    lab.commit("before")
+    assert len(runs()) == 1
+    lab.write("params.yaml", "lr: 0.1\n")
+    with gittrack.start_run(run_name="trained"):
+        gittrack.log_param("lr", 0.1)
+        gittrack.log_metric("acc", 0.75)
+    close()
+    lab.write("metrics.json", '{"acc": 0.75}')
+    lab.commit("with results")
+    assert [run.name for run in runs(None, "HEAD~1..HEAD")] == ["trained"]
+    assert list(runs()[0].links.values()) == ["differs in metrics.json"]
     assert len(runs()) == 2
 
 
