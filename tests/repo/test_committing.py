@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -369,3 +370,47 @@ def test_many_at_once_are_left_to_whoever_asks(
     assert f"gittrack record {first[:12]}^..{last[:12]}" in capsys.readouterr().err
     with Repo.find() as repo:
         assert len(repo.record_commits([f"{first}^..{last}"]).recorded) == 3
+
+
+def test_processes_that_look_at_once_record_everything_once(lab: GitRepo) -> None:
+    for number in range(5):
+        experiment(lab, number, number / 10)
+    script = f"for n in 1 2 3 4; do {sys.executable} -m gittrack log --oneline & done; wait"
+    shown = lab.sh(script).splitlines()
+    assert len(shown) == 20
+    assert len(runs()) == 5
+    with Repo.find() as repo:
+        assert not repo.fsck().findings
+
+
+@pytest.mark.parametrize("state", ["", "[]", "{", '{"tips": 3}', '{"look": 1, "tips": [1]}'])
+def test_a_state_that_cannot_be_read_begins_anew(lab: GitRepo, state: str) -> None:
+    Path(lab.path, ".git/gittrack/seen.json").write_text(state)
+    assert runs() == []
+    experiment(lab, 0.1, 0.5)
+    assert len(runs()) == 1
+
+
+def test_a_crash_between_recording_and_remembering_does_no_harm(
+    lab: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment(lab, 0.1, 0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr("gittrack.repo.catchup.State.write", lambda *_: None)
+        assert len(runs()) == 1
+    store = lab.git("rev-parse", layout.STORE_REF)
+    assert len(runs()) == 1
+    assert lab.git("rev-parse", layout.STORE_REF) == store
+
+
+def test_what_cannot_be_written_is_said_and_found_the_next_time(
+    lab: GitRepo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment(lab, 0.1, 0.5)
+    # Nobody gets at a ref that somebody else has locked.
+    lock = Path(lab.path, f".git/{layout.STORE_REF}.lock")
+    lock.touch()
+    assert runs() == []
+    assert "new commits were not recorded" in capsys.readouterr().err
+    lock.unlink()
+    assert len(runs()) == 1
