@@ -7,11 +7,9 @@ was seen is remembered in a file that can be deleted: the next look then begins 
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gittrack.config import Config
 from gittrack.core import codec
@@ -23,13 +21,14 @@ from gittrack.core.query import And, Compare, Field, Order
 from gittrack.repo import hints
 from gittrack.repo.committing import Found, Reader, Recorder, matches_branch, trees_of_parents
 from gittrack.repo.linking import Link, Linker, is_made_of
+from gittrack.repo.seen import BRANCHES, REMOTES, Look, State, filter_map
 from gittrack.repo.sources import Sources
 from gittrack.repo.view import View
 from gittrack.store import layout
-from gittrack.store.commits import BRANCHES, REMOTES, head_of, list_commits, read_commits
+from gittrack.store.commits import head_of, list_commits, read_commits
 from gittrack.store.git import Git
 from gittrack.store.source import doing
-from gittrack.store.write import list_refs, refs_look
+from gittrack.store.write import list_refs
 
 #: More commits that come at once were made long ago: they are not recorded unless asked for.
 _MOST_AT_ONCE = 500
@@ -89,24 +88,23 @@ class CatchUp:
 
     # -- by themselves -------------------------------------------------------------------
 
-    def catch_up(self) -> None:
+    def catch_up(self, state: State | None, look: Look) -> None:
         """Take in what is new since the last time.
 
         The first time only remembers what there is: history is recorded when somebody asks.
+
+        Args:
+            state: what was seen the last time.
+            look: how things looked before anything is asked.
         """
         common = self._git.common_dir
-        state = State.read(common)
-        look = self._look()
-        store = _plain(refs_look(self._git, layout.STORE_REFS))
-        if state is not None and look is not None and (look, store) == (state.look, state.store):
-            return
         refs = self._branches()
         # What a rebase is making has no branch yet, and may be squashed in its next step.
         head = None if doing(self._git) in _PASSING else head_of(self._git)
         tips = sorted({*refs.values(), *([head] if head else ())})
         hinted, offset = hints.read_hints(common, 0 if state is None else state.offset)
         if state is None:
-            State(look, tips, offset, store).write(common)
+            State(look, tips, offset).write(common)
             return
         rewrites = self.rewrites()
         self._patches = dict(state.patches)
@@ -116,22 +114,9 @@ class CatchUp:
             allowed = self._allowed(refs, head, state.tips, commits)
             self.write(self.take(commits, rewrites, tips_ever, allowed))
         looked = state.looked
-        if store != state.store:
+        if look.store != state.look.store:
             looked = self._take_late(tips, commits, rewrites, tips_ever, set(state.looked))
-        State(look, tips, offset, store, looked, self._patches).write(common)
-
-    def _look(self) -> Any:
-        """Changes when a branch, HEAD, a hint, or git-filter-repo's map does; None: unknown."""
-        common = self._git.common_dir
-        looks = [refs_look(self._git, prefix) for prefix in (BRANCHES, REMOTES)]
-        if None in looks:
-            return None
-        paths = [
-            os.path.join(self._git.git_dir, "HEAD"),
-            hints.hints_file(common),
-            self._filter_map(),
-        ]
-        return _plain([*looks, *(_stat(path) for path in paths)])
+        State(look, tips, offset, looked, self._patches).write(common)
 
     def _branches(self) -> dict[str, str]:
         """Every branch, ours and remotes', but those that hold a store."""
@@ -191,7 +176,7 @@ class CatchUp:
     ) -> list[str]:
         """Link runs that came after the commits that they belong to; gives who was looked at."""
         newest = max((commit.time_s for commit in done), default=0) * 1000
-        now_ms = max(newest, _now_ms())
+        now_ms = max(newest, time.time_ns() // 1_000_000)
         since = Compare(Field("attribute", "start_time"), ">", now_ms - _LATE_MS)
         dirty = Compare(Field("attribute", "dirty"), "=", True)
         order = Order(Field("attribute", "start_time"), descending=True)
@@ -228,13 +213,10 @@ class CatchUp:
             found.setdefault(new, {})[old] = _FILTER_REPO
         return found
 
-    def _filter_map(self) -> str:
-        return os.path.join(self._git.git_dir, "filter-repo", "commit-map")
-
     def _filtered(self) -> Iterable[tuple[str, str]]:
         """What git-filter-repo made of which commit; of those that have runs."""
         try:
-            with open(self._filter_map(), encoding="ascii", errors="replace") as file:
+            with open(filter_map(self._git), encoding="ascii", errors="replace") as file:
                 pairs = [tuple(line.split()) for line in file]
         except OSError:
             return []
@@ -355,73 +337,3 @@ def _run_of(item: Found) -> Run:
         item.run_id, "", item.experiment, item.name, FINISHED, commit.time_s * 1000,
         entry=ENTRY, commit=commit.oid, tree=commit.tree,
     )  # fmt: skip
-
-
-class State(NamedTuple):
-    """What was seen the last time: how it looked, where branches were, how far hints were read.
-
-    `store` is how our refs looked, `looked` are late runs that no commit was found for, `patches`
-    the ids of changes by commit.
-    """
-
-    look: Any
-    tips: Sequence[str]
-    offset: int
-    store: Any
-    looked: Sequence[str] = ()
-    patches: Mapping[str, str] = {}
-
-    @classmethod
-    def read(cls, common_dir: str) -> State | None:
-        """The state, or None if there is none that can be used."""
-        try:
-            with open(_path(common_dir), encoding="utf-8") as file:
-                found = json.load(file)
-            state = cls(**found)
-            _check(state)
-        except (OSError, ValueError, TypeError):
-            return None
-        return state
-
-    def write(self, common_dir: str) -> None:
-        """Remember it; if that cannot be, the next time finds the same again."""
-        path = _path(common_dir)
-        temporary = f"{path}.{os.getpid()}.tmp"
-        latest = dict(list(self.patches.items())[-2 * _MOST_AT_ONCE :])
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(self._replace(patches=latest)._asdict(), file)
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _check(state: State) -> None:
-    texts = [*state.tips, *state.looked, *state.patches, *state.patches.values()]
-    if not all(isinstance(text, str) for text in texts) or not isinstance(state.offset, int):
-        raise ValueError("it is no state")
-
-
-def _path(common_dir: str) -> str:
-    return os.path.join(common_dir, "gittrack", "seen.json")
-
-
-def _stat(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _plain(look: Any) -> Any:
-    """As the file gives it back."""
-    return json.loads(json.dumps(look))
-
-
-def _now_ms() -> int:
-    import time
-
-    return time.time_ns() // 1_000_000

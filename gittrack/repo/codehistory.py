@@ -6,8 +6,6 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from gittrack.config import load_committed
-from gittrack.core.headline import headline
 from gittrack.core.model import short_id
 from gittrack.core.record import LINK_PREFIX
 from gittrack.errors import CommitError, GittrackError
@@ -104,16 +102,21 @@ class CodeHistory(Reading):
 
     def _catch_up_quietly(self) -> None:
         """Take in the commits that are new; trouble with that must not stop a command."""
-        if not self._can_write():
+        from gittrack.repo import hints, seen
+
+        look = seen.look_at(self._git)
+        state = seen.State.read(self._git.common_dir)
+        if (state is not None and state.is_as(look)) or not self._can_write():
             return
         try:
-            if self._tips.all():
-                self._catching_up().catch_up()
+            if self._tips.all() or hints.is_enabled(self._git.common_dir):
+                self._catching_up().catch_up(state, look)
         except (GittrackError, OSError) as error:
             what = error.message if isinstance(error, GittrackError) else str(error)
             warn(f"new commits were not recorded: {what}; next: gittrack record HEAD")
 
     def _catching_up(self) -> CatchUp:
+        from gittrack.config import load_committed
         from gittrack.repo.catchup import CatchUp
         from gittrack.repo.committing import Reader, Recorder
 
@@ -151,6 +154,7 @@ def _first(links: Mapping[str, Iterable[Link]]) -> Link:
 
 def _recorded(item: Found) -> RecordedCommit:
     from gittrack.core.codec import summarise_points
+    from gittrack.core.headline import headline
 
     summary = summarise_points(dict(item.held.points))
     values = {key: summary[key].last for key in headline(summary)}

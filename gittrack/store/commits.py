@@ -11,8 +11,6 @@ from gittrack.errors import CorruptStoreError, GitError, UsageError
 from gittrack.store.git import Git
 from gittrack.store.objects import Entry
 
-#: Where branches lie, ours and those of remotes.
-BRANCHES, REMOTES = "refs/heads/", "refs/remotes/"
 #: Commits whose differences git writes in one go; their text is never kept.
 _PATCHES_AT_ONCE = 500
 #: What makes of a revision more than one commit; see gitrevisions(7).

@@ -383,7 +383,17 @@ def test_processes_that_look_at_once_record_everything_once(lab: GitRepo) -> Non
         assert not repo.fsck().findings
 
 
-@pytest.mark.parametrize("state", ["", "[]", "{", '{"tips": 3}', '{"look": 1, "tips": [1]}'])
+@pytest.mark.parametrize(
+    "state",
+    [
+        "",
+        "[]",
+        "{",
+        '{"tips": 3}',
+        '{"look": 1, "tips": [1]}',
+        '{"look": [1, 2], "tips": [1], "offset": 0}',
+    ],
+)
 def test_a_state_that_cannot_be_read_begins_anew(lab: GitRepo, state: str) -> None:
     Path(lab.path, ".git/gittrack/seen.json").write_text(state)
     assert runs() == []
@@ -396,7 +406,7 @@ def test_a_crash_between_recording_and_remembering_does_no_harm(
 ) -> None:
     experiment(lab, 0.1, 0.5)
     with monkeypatch.context() as patch:
-        patch.setattr("gittrack.repo.catchup.State.write", lambda *_: None)
+        patch.setattr("gittrack.repo.seen.State.write", lambda *_: None)
         assert len(runs()) == 1
     store = lab.git("rev-parse", layout.STORE_REF)
     assert len(runs()) == 1
