@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gittrack.core.diff import same_value
@@ -40,7 +40,20 @@ _FACTS = (
 )
 
 
-def compare_runs(runs: Sequence[Run], *, equal: bool = False) -> list[Line]:
+class Comparison(list[Line]):
+    """The lines of a comparison, and the runs that it compares, the baseline first."""
+
+    def __init__(self, runs: Sequence[Run], lines: Iterable[Line]) -> None:
+        super().__init__(lines)
+        self.runs = tuple(runs)
+
+    def _repr_html_(self) -> str:
+        from gittrack.core.html import render_comparison
+
+        return render_comparison(self.runs, self, MISSING)
+
+
+def compare_runs(runs: Sequence[Run], *, equal: bool = False) -> Comparison:
     """What differs between runs: metrics (last values), params, tags and facts, in that order.
 
     Args:
@@ -55,7 +68,7 @@ def compare_runs(runs: Sequence[Run], *, equal: bool = False) -> list[Line]:
         keys = sorted({key for run in runs for key in read(run)})
         lines += [Line(kind, key, *_values(runs, _key(read, key))) for key in keys]
     lines += [Line("fact", name, *_values(runs, _fact(name))) for name in _FACTS]
-    return [line for line in lines if equal or line.differs]
+    return Comparison(runs, (line for line in lines if equal or line.differs))
 
 
 def _values(runs: Sequence[Run], read: Callable[[Run], Any]) -> tuple[tuple[Any, ...], bool]:

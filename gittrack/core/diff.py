@@ -98,6 +98,11 @@ class RunDiff(NamedTuple):
             return False
         return self.source is None or self.source.same is True
 
+    def _repr_html_(self) -> str:
+        from gittrack.core.html import render_diff
+
+        return render_diff(self)
+
 
 #: Facts of a run that two runs of one experiment have in common when nothing was changed.
 #: Its id, name and times always differ.

@@ -222,6 +222,11 @@ class Run(NamedTuple):
             tags=dict(self.tags),
         )
 
+    def _repr_html_(self) -> str:
+        from gittrack.core.html import render_run
+
+        return render_run(self)
+
 
 def short_id(run_id: str) -> str:
     """The part of a run id that people type: its 12 hex digits, or all of a foreign id."""

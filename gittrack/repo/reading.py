@@ -14,6 +14,7 @@ from gittrack.repo.opened import Opened, warn
 from gittrack.repo.values import Older
 
 if TYPE_CHECKING:
+    from gittrack.core.compare import Comparison
     from gittrack.core.diff import RunDiff, SourceDiff
     from gittrack.repo.experiments import ExperimentSummary
     from gittrack.repo.fsck import FsckReport
@@ -168,6 +169,12 @@ class Reading(Opened):
             source = sources.diff(a, b)
         around = self._reader(a).surroundings(), self._reader(b).surroundings()
         return diff_runs(a, b, source, around, equal=equal)
+
+    def compare(self, runs: Sequence[Run], *, equal: bool = False) -> Comparison:
+        """What differs between several runs, the first as baseline; with `equal` all of it."""
+        from gittrack.core.compare import compare_runs
+
+        return compare_runs(runs, equal=equal)
 
     def diff_worktree(self, run: Run) -> SourceDiff:
         """How the code in the worktree, as it is now, differs from what a run ran.

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 class Runs(list[Run]):
     """Runs in the order of the search."""
 
+    def _repr_html_(self) -> str:
+        from gittrack.core.html import render_runs
+
+        return render_runs(self)
+
     def to_pandas(self) -> pd.DataFrame:
         """One row a run, columns named as MLflow names them.
 

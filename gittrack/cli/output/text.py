@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gittrack.core.model import Artifact
+from gittrack.core.plain import UNSAFE as UNSAFE
+from gittrack.core.plain import UNSAFE_IN_LAYOUT as UNSAFE_IN_LAYOUT
+from gittrack.core.plain import duration as duration
+from gittrack.core.plain import number as number
+from gittrack.core.plain import safe as safe
+from gittrack.core.plain import value_text as value_text
 
 ELLIPSIS = "…"
-
-#: Controls, halves of surrogate pairs, line separators, and what turns the direction of text or
-#: hides in it. Joiners (U+200C, U+200D) stay: emoji and several scripts need them.
-_UNSAFE_CLASS = (
-    "\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f"
-)
-UNSAFE = re.compile(f"[{_UNSAFE_CLASS}]")
-#: The same without the line feed and the tab that a layout itself is made of.
-UNSAFE_IN_LAYOUT = re.compile(f"[{_UNSAFE_CLASS.replace(chr(0) + '-' + chr(0x1F), '')}]")
-
-
-def safe(text: str) -> str:
-    """The text on one line, with every character that could steer a terminal spelled out."""
-    if text.isascii() and text.isprintable():
-        return text
-    return UNSAFE.sub(_spell, text)
 
 
 def safe_lines(text: str) -> list[str]:
     """The lines of a text, each of them safe."""
     return [safe(line.expandtabs(4)) for line in re.split(r"\r\n|\n", text.strip("\r\n"))]
-
-
-def _spell(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    named = {9: "\\t", 10: "\\n", 13: "\\r"}.get(code)
-    if named:
-        return named
-    return (
-        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
-    )
 
 
 def clusters(text: str) -> Iterator[tuple[str, int]]:
@@ -130,34 +107,6 @@ def _pieces(word: str, width: int) -> list[str]:
 # -- values ----------------------------------------------------------------------------------
 
 
-def number(value: float) -> str:
-    """A metric for people: six significant digits, the way they would write it."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    if value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    return f"{value:.6g}"
-
-
-def value_text(value: Any) -> str:
-    """A param or a tag for people: text bare, everything else as JSON spells it."""
-    if isinstance(value, str):
-        return safe(value)
-    if isinstance(value, float):
-        return number(value) if not value.is_integer() else repr(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_item_text(item) for item in value) + "]"
-    return safe(json.dumps(value, ensure_ascii=False, default=str))
-
-
-def _item_text(value: Any) -> str:
-    return (
-        safe(json.dumps(value, ensure_ascii=False)) if isinstance(value, str) else value_text(value)
-    )
-
-
 def date(time_ms: int) -> str:
     """A time as `git log` shows it, in the zone of whoever reads."""
     at = time.localtime(time_ms / 1000)
@@ -177,19 +126,6 @@ def ago(time_ms: int, now_ms: int | None = None) -> str:
         if seconds < least:
             return f"{plural(round(seconds / length), unit)} ago"
     return f"{plural(round(seconds / 31557600), 'year')} ago"
-
-
-def duration(duration_ms: int) -> str:
-    """A span of time in its two greatest units."""
-    seconds = duration_ms / 1000
-    if seconds < 59.95:
-        return f"{seconds:.1f}s" if duration_ms >= 100 else f"{duration_ms}ms"
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if not hours:
-        return f"{minute}m{second:02d}s"
-    days, hour = divmod(hours, 24)
-    return f"{days}d{hour:02d}h" if days else f"{hour}h{minute:02d}m"
 
 
 def size(size_bytes: int) -> str:
