@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Identity(NamedTuple):
@@ -59,8 +59,11 @@ def user_name() -> str:
 def command_line() -> list[str]:
     """How this process was started: the interpreter by its name alone, its options, the rest.
 
-    Bytes that are no text in the locale's encoding are shown as `\\xff`.
+    Bytes that are no text in the locale's encoding are shown as `\\xff`. Of a notebook's kernel
+    nothing: `ipykernel_launcher -f /run/.../kernel-....json` says nothing of the run.
     """
+    if _kernel_shell() is not None:
+        return []
     argv = [_printable(argument) for argument in sys.orig_argv or sys.argv]
     if argv and sys.orig_argv:
         # `/home/ada/.venv/bin/python` says where Ada lives and nothing about the run.
@@ -72,9 +75,15 @@ def entry_script(worktree: str | None) -> str:
     """What this process was started to run.
 
     A script's path relative to the worktree (absolute when it lies outside), `-m package.module`,
-    `-c` for code on the command line, `-` for code on standard input; empty in a notebook or at
-    an interactive prompt.
+    `-c` for code on the command line, `-` for code on standard input; of a notebook its path, if
+    it can be told; empty at an interactive prompt.
     """
+    shell = _kernel_shell()
+    if shell is not None:
+        from gittrack.capture import notebook
+
+        file = notebook.find_path(shell, os.environ)
+        return _printable(_relative(file, worktree)) if file else ""
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name != "__main__":
@@ -87,6 +96,16 @@ def entry_script(worktree: str | None) -> str:
         first = sys.argv[0] if sys.argv else ""
         return first if first in ("-c", "-") else ""
     return _printable(_relative(path, worktree))
+
+
+def _kernel_shell() -> Any | None:
+    """IPython's shell, if this process is a notebook's kernel."""
+    if "IPython" not in sys.modules:
+        return None
+    from gittrack.capture import notebook
+
+    shell = notebook.find_shell()
+    return shell if notebook.is_kernel(shell) else None
 
 
 #: Of each launcher, the variables that tell a process's rank, the number of ranks, its rank here.

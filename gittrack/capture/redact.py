@@ -132,6 +132,13 @@ _PRINTED = (
     r"(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,60})[\"']?\s*(?P<sign>[=:])\s*"
     r"(?:(?P<quote>[\"'])(?P<value>[^\"'\n]{3,300})|(?P<bare>(?!<redacted>)[^\s\"',;}\])]{3,300}))"
 )
+#: A literal in code: `password = "..."`, `environ["API_KEY"] = "..."`, `setenv("API_KEY", "...")`.
+_LITERAL = (
+    r"""(?:(?P<name>[A-Za-z_][A-Za-z0-9_.\-]{0,60})["']?\s*\]?\s*(?::\s*str\s*)?(?:={1,2}|:)\s*|"""
+    r"""env[a-z.]*\(\s*["'](?P<variable>\w{1,60})["']\s*,\s*)[bBfFrRuU]{0,2}"""
+    r"""(?P<quote>"{3}|'{3}|["'])(?P<value>(?:(?!(?P=quote)).){3,300})(?P=quote)"""
+)
+_ENV_MAGIC = r"^\s*%(?:set_)?env\s+(?P<name>\w+)[\s=]+(?P<value>\S.*)$"
 _URL_PARAMETER = r"(?P<head>[?&](?P<name>[^=&#\s]+)=)(?P<value>[^&#\s]+)"
 
 _SECRET_FILES = (
@@ -390,6 +397,43 @@ def _has_digit_and_letter(value: str) -> bool:
     return bool(re.search(r"[0-9]", value) and re.search(r"[A-Za-z]", value))
 
 
+# -- code ----------------------------------------------------------------------------------
+
+
+def redact_code(text: str, allow: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """Code typed into a cell or a prompt without secrets, and the kinds of those that were found.
+
+    Names tell of literals alone: in `token = next(tokens)` there is no secret. Lines for a shell
+    or a magic are taken as output is.
+    """
+    found: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        name, value = match.groupdict().get("variable") or match["name"], match["value"]
+        if not secret_key(name) or not _is_secret_value(value) or _allowed(value, allow):
+            return match[0]
+        # A sentence; a word of a language's: `token == "the"`.
+        if MARK in value or " " in value.strip() or ("token" in name.lower() and value.isalpha()):
+            return match[0]
+        found.append(name)
+        start, end = match.span("value")
+        return match[0][: start - match.start()] + MARK + match[0][end - match.start() :]
+
+    lower = text.lower()
+    if any(hint in lower for hint in _SECRET_HINTS):
+        text = re.sub(_LITERAL, replace, text)
+        rows = text.split("\n")
+        is_script = rows[0].startswith(("%%sh", "%%bash", "%%script", "%%writefile", "%%file"))
+        for at, row in enumerate(rows):
+            if is_script or row.lstrip()[:1] in ("!", "%"):
+                row, hits = redact_line(re.sub(_ENV_MAGIC, replace, row), allow)
+                rows[at] = row
+                found += hits
+        text = "\n".join(rows)
+    text, hits = redact_text(text, allow)
+    return text, found + hits
+
+
 # -- files ---------------------------------------------------------------------------------
 
 
@@ -416,6 +460,9 @@ def file_reason(
     if b"\0" in data[:8000]:
         return None
     text = data[:_SCANNED_BYTES].decode("utf-8", "replace")
+    if lower.endswith(".ipynb"):
+        # The code of a notebook stands in it as JSON text.
+        text = text.replace('\\"', '"').replace("\\n", "\n")
     # Code and lock files are full of digests and test vectors: random words are no sign there.
     _, found = redact_text(text, allow, random=False)
     if found:

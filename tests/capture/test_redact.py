@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from gittrack.capture import redact
@@ -181,3 +183,51 @@ def test_the_users_own_globs_withhold_too() -> None:
 def test_binary_and_large_files_are_judged_in_bounded_time() -> None:
     assert redact.file_reason("x.bin", b"\0" * 10_000_000) is None
     assert redact.file_reason("x.txt", b"a_b-c " * 2_000_000) is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'password = "SECRET"',
+        "db_password: str = 'SECRET'",
+        "os.environ['DB_PASSWORD'] = 'SECRET'",
+        'os.environ.setdefault("API_KEY", "SECRET")',
+        'login(user, token="SECRET")',
+        'if api_key == f"SECRET":',
+        'api_key = """SECRET"""',
+        'headers = {"x-api-key": "SECRET"}',
+        "%env DB_PASSWORD SECRET",
+        "!export TOKEN=SECRET",
+        "%%bash\nexport TOKEN=SECRET",
+        "engine('postgres://ada:SECRET@host/db')",
+    ],
+)
+def test_secrets_in_cells(code: str) -> None:
+    safe, found = redact.redact_code(code.replace("SECRET", "hunter2x9"))
+    assert safe == code.replace("SECRET", redact.MARK)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "token = next(tokens)",
+        'if token == "the":',
+        'api_key = os.environ["API_KEY"]',
+        'password = getpass("Password: ")',
+        'max_tokens = "hello"',
+        'optimizer_key = "adam"',
+        'raise ValueError("no password: give one")',
+        "# %%bash\nexport(TOKEN=tokens)",
+    ],
+)
+def test_cells_without_secrets_stay_as_they_are(code: str) -> None:
+    assert redact.redact_code(code) == (code, [])
+
+
+def test_a_notebook_is_looked_through_as_the_code_in_it() -> None:
+    cell = {"source": ["import db\n", 'password = "hunter2x9"\n', "db.open(password)"]}
+    data = json.dumps({"cells": [cell]}).encode()
+    assert redact.file_reason("a.ipynb", data) == "holds a secret: password"
+    clean = json.dumps({"cells": [{"source": ['print("no password: give one")\n']}]}).encode()
+    assert redact.file_reason("a.ipynb", clean) is None

@@ -108,6 +108,8 @@ def _facts(run: Run, width: int) -> Iterator[str]:
         "Status:": run.status if run.exit_code is None else f"{run.status}, exit {run.exit_code}",
         "Host:": run.host,
         "Argv:": " ".join(run.argv),
+        # A notebook has no command line that would name it.
+        "Entry:": "" if run.argv else run.entry,
         "Parent:": run.parent or "",
     }
     for label, value in facts.items():
