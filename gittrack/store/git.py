@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
@@ -189,7 +190,12 @@ class CatFile:
 
     def _start(self) -> None:
         # A store that is badly damaged would fill the pipe of a standard error that nobody reads.
-        process = self._git.start("cat-file", "--batch", stdin=True, errors=False)
+        # A kernel that shuts down kills the processes of its group, and waits 5 s and more for
+        # those that nobody has waited for.
+        alone = "ipykernel" in sys.modules
+        process = self._git.start(
+            "cat-file", "--batch", stdin=True, errors=False, new_session=alone
+        )
         assert process.stdin is not None and process.stdout is not None
         self._process = process
         self._requests = process.stdin
