@@ -11,6 +11,8 @@ Every run is plain YAML and CSV on one ref of the repository the code lives in.
 
 from __future__ import annotations
 
+from typing import Any
+
 from gittrack.core.model import Experiment, Metric, Run, RunData, RunInfo
 from gittrack.errors import GittrackError
 from gittrack.repo import Repo
@@ -72,3 +74,10 @@ __all__ = [
     "set_tags",
     "start_run",
 ]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext gittrack`: the magics `%%run` and `%gittrack`."""
+    from gittrack.tracking.magics import load
+
+    load(shell)

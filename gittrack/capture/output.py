@@ -12,7 +12,10 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from gittrack.capture.cells import CellOutput
 
 #: Tells a child that its output is captured already: the run, then the descriptors' files.
 CAPTURED = "_GITTRACK_CAPTURED"
@@ -148,16 +151,25 @@ class Output:
             threading.Thread(target=_pass_on, args=(stream, self._mark), daemon=True).start()
 
 
-def start(max_bytes: int, allow: Sequence[str]) -> Output | None:
+def start(max_bytes: int, allow: Sequence[str]) -> Output | CellOutput | None:
     """Begin to capture, unless there is nothing to capture or somebody else does.
 
-    Not at an interactive prompt or in a notebook, whose output does not end with a run, and not
-    where descriptors 1 and 2 are captured for the same run by the process above.
+    Not at an interactive prompt, whose output does not end with a run, and not where descriptors
+    1 and 2 are captured for the same run by the process above. Of a notebook what its cells print
+    is listened to; see `capture.cells`.
 
     Raises:
         OSError: the pipe or the process could not be made; nothing has changed then.
     """
-    if not sys.executable or hasattr(sys, "ps1") or sys.flags.interactive or _in_ipython():
+    if "IPython" in sys.modules:
+        from gittrack.capture import cells, notebook
+
+        shell = notebook.find_shell()
+        if shell is not None:
+            if not notebook.is_kernel(shell):
+                return None
+            return cells.listen(shell, (sys.stdout, sys.stderr), max_bytes, allow)
+    if not sys.executable or hasattr(sys, "ps1") or sys.flags.interactive:
         return None
     known = os.environ.get(CAPTURED, "").split()
     wanted: dict[str, list[int]] = {}
@@ -284,8 +296,3 @@ def _pass_on(stream: _Stream, mark: bytes) -> None:
             os.write(stream.original, data[:at])
             rest = data[at:]
         os.write(stream.original, rest)
-
-
-def _in_ipython() -> bool:
-    module = sys.modules.get("IPython")
-    return module is not None and getattr(module, "get_ipython", lambda: None)() is not None

@@ -20,6 +20,7 @@ from gittrack.repo.values import Began, NewRun, Older
 from gittrack.store.git import Git
 
 if TYPE_CHECKING:
+    from gittrack.capture.cells import CellOutput
     from gittrack.capture.output import Output
     from gittrack.store.odb import Odb
 
@@ -95,7 +96,7 @@ class Recorder:
         self._git_config = git_config
         environments = os.path.join(journal_dir, journal.ENVIRONMENTS)
         self._around = Around(code_git, config, git_config, environments)
-        self._output: Output | None = None
+        self._output: Output | CellOutput | None = None
         self._captures = True
         #: Why what is printed cannot be recorded, if it cannot.
         self._trouble = ""

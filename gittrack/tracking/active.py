@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,12 @@ from gittrack.core.model import (
     RunInfo,
     short_id,
 )
-from gittrack.core.record import TAG_PREFIX, warning_key
-from gittrack.errors import InvalidValueError, ParamChangedError, UsageError
+from gittrack.core.record import REDACTED_PREFIX, TAG_PREFIX, warning_key
+from gittrack.errors import GittrackError, InvalidValueError, ParamChangedError, UsageError
 from gittrack.repo import warn
 
 if TYPE_CHECKING:
+    from gittrack.capture.notebook import Cell
     from gittrack.config import Config
     from gittrack.repo.recorder import Recorder
     from gittrack.repo.values import Began
@@ -51,6 +52,7 @@ class ActiveRun:
         self._status = RUNNING
         self._end_ms: int | None = None
         self._warned: set[str] = set()
+        self._cells = ""
         self._pid = os.getpid()
         self._journal.on_trouble = self._disk_trouble
 
@@ -287,6 +289,39 @@ class ActiveRun:
             text = json.dumps(_plain(dictionary), indent=2, ensure_ascii=False) + "\n"
         self._store(text.encode("utf-8", "surrogatepass"), artifact_file)
 
+    def log_cells(self, cells: Sequence[Cell]) -> int:
+        """Keep the source of a notebook's cells without secrets; the bytes that were written.
+
+        Nothing is written if nothing has changed since the last time, or the run has ended.
+        """
+        from gittrack.capture.notebook import render_cells
+
+        text, hits = render_cells(cells, self._config.redact_allow)
+        if text == self._cells or self._status is not RUNNING:
+            return 0
+        # Another kernel may have its cells with the run.
+        is_first = not (self._began.resumed or self._began.joined)
+        name = "cells.py" if is_first else f"cells-{self._journal.writer}.py"
+        data = text.encode("utf-8", "surrogatepass")
+        try:
+            staged = self._journal.stage(data, len(data))
+        except OSError as error:
+            self.note(f"the notebook's cells were not kept: {error.strerror or error}")
+            return 0
+        assert staged is not None
+        file, size = staged
+        self._journal.add_artifact(f"notebook/{name}", size, "644", file=file)
+        if hits:
+            times = {hit: hits.count(hit) for hit in hits}
+            self._journal.stamp(
+                {
+                    f"{REDACTED_PREFIX}notebook: {hit}": "once" if n == 1 else f"{n} times"
+                    for hit, n in times.items()
+                }
+            )
+        self._cells = text
+        return size
+
     def _store(self, source: str | bytes, name: str) -> None:
         self._keeper.keep(source, names.check_artifact_path(name))
 
@@ -340,6 +375,14 @@ class ActiveRun:
 
     def __repr__(self) -> str:
         return f"<ActiveRun {short_id(self.id)} {self.name} {self._status}>"
+
+    def _repr_html_(self) -> str | None:
+        from gittrack.tracking import fluent
+
+        try:
+            return fluent.get_run(self.id)._repr_html_()
+        except (GittrackError, OSError):
+            return None  # the plain text is shown
 
     # -- inside --------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gittrack.core.model import Run
     from gittrack.repo import Repo
     from gittrack.repo.artifacts import ArtifactFile
+    from gittrack.tracking.notebook import Watch
     from gittrack.tracking.results import Runs
 
 
@@ -149,13 +150,16 @@ def start_run(
     Returns:
         The run; use it in `with`, or end it with `end_run`.
     Raises:
-        UsageError: a run is active already and `nested` is not set.
+        UsageError: a run is active already and `nested` is not set; in a notebook a run that an
+            earlier cell has left active is ended instead, with a warning.
         NotARepositoryError: there is no git repository here.
         JournalError: the disk cannot be written.
     """
     stack = _stacks.runs
     inherited = _session.inherited
-    if stack and not nested and not (len(stack) == 1 and stack[0] is inherited):
+    watch = _watch()
+    goes_on = bool(stack) and not (len(stack) == 1 and stack[0] is inherited)
+    if goes_on and not nested and not (watch is not None and watch.end_forgotten(list(stack))):
         raise UsageError(
             f"run '{stack[-1].name}' is still active",
             why="a run is started inside another one only on purpose",
@@ -189,8 +193,19 @@ def start_run(
     stack.append(run)
     with _session.lock:
         _session.active.append(run)
+    if watch is not None:
+        watch.follow(run)
     _tell_workers()
     return run
+
+
+def _watch() -> Watch | None:
+    """What knows the cells, if this is a notebook or a prompt of IPython."""
+    if "IPython" not in sys.modules:
+        return None
+    from gittrack.tracking import notebook
+
+    return notebook.find_watch()
 
 
 def _shared_run() -> str | None:
@@ -232,6 +247,9 @@ def active_run() -> ActiveRun | None:
 
 def leave(run: ActiveRun, status: str, exit_code: int | None) -> None:
     """End a run and take it off the stacks."""
+    watch = _watch()
+    if watch is not None:
+        watch.leave(run)
     if run in _stacks.runs:
         _stacks.runs.remove(run)
     with _session.lock:
@@ -438,6 +456,9 @@ def _hook_sigterm() -> None:
 
 
 def _end_all(status: str, exit_code: int | None) -> None:
+    watch = _watch()
+    if watch is not None:
+        watch.end_all()
     for run in reversed(list(_session.active)):
         leave(run, status, exit_code)
 
