@@ -157,16 +157,30 @@ def decode(data: bytes, *, where: str = "") -> dict[str, Any]:
         CorruptStoreError: it is no YAML mapping with text keys; `where` names the file.
         UnsafeStoreError: it uses tags, anchors or aliases, or is too large or too deep.
     """
-    if len(data) > MAX_BYTES:
-        raise _unsafe(where, f"it has {len(data):,} bytes; the limit is {MAX_BYTES:,}")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _corrupt(where, f"it is not UTF-8 at byte {error.start}") from None
+    text = _to_text(data, where)
     try:
         return _decode_canonical(text)
     except (_NotOurs, IndexError, ValueError):
         return _decode_any(text, where)
+
+
+def decode_plain(data: bytes, *, where: str = "") -> Any:
+    """What a YAML document holds that is no file of the store, of any of YAML's own types.
+
+    Raises:
+        CorruptStoreError: it is no YAML; `where` names the file.
+        UnsafeStoreError: it uses tags, anchors or aliases, or is too large or too deep.
+    """
+    return _load_any(_to_text(data, where), where)
+
+
+def _to_text(data: bytes, where: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise _unsafe(where, f"it has {len(data):,} bytes; the limit is {MAX_BYTES:,}")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _corrupt(where, f"it is not UTF-8 at byte {error.start}") from None
 
 
 def _decode_canonical(text: str) -> dict[str, Any]:
@@ -276,6 +290,18 @@ def _flow_mapping(line: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
 
 
 def _decode_any(text: str, where: str) -> dict[str, Any]:
+    value = _load_any(text, where)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise _corrupt(where, "it is not a mapping with text keys")
+    odd = _odd_type(value)
+    if odd is not None:
+        raise _corrupt(where, f"it holds a value of the type {odd}")
+    return value
+
+
+def _load_any(text: str, where: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.events import (
@@ -302,17 +328,9 @@ def _decode_any(text: str, where: str) -> dict[str, Any]:
                     raise _unsafe(where, f"it is nested deeper than {MAX_DEPTH} levels")
             elif isinstance(event, (MappingEndEvent, SequenceEndEvent)):
                 depth -= 1
-        value = YAML(typ="safe", pure=True).load(text)
+        return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise _corrupt(where, str(error).strip().splitlines()[0]) from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise _corrupt(where, "it is not a mapping with text keys")
-    odd = _odd_type(value)
-    if odd is not None:
-        raise _corrupt(where, f"it holds a value of the type {odd}")
-    return value
 
 
 def _odd_type(value: Any) -> str | None:
