@@ -40,6 +40,16 @@ from gittrack.tracking.fluent import (
     set_tags,
     start_run,
 )
+from gittrack.tracking.looking import (
+    load_dict,
+    load_table,
+    load_text,
+    log_audio,
+    log_figure,
+    log_html,
+    log_image,
+    log_table,
+)
 
 __version__ = "0.1.0"
 
@@ -60,13 +70,21 @@ __all__ = [
     "get_run",
     "init",
     "list_artifacts",
+    "load_dict",
+    "load_table",
+    "load_text",
     "log_artifact",
     "log_artifacts",
+    "log_audio",
     "log_dict",
+    "log_figure",
+    "log_html",
+    "log_image",
     "log_metric",
     "log_metrics",
     "log_param",
     "log_params",
+    "log_table",
     "log_text",
     "search_runs",
     "set_experiment",

@@ -12,7 +12,7 @@ from typing import Any
 
 from gittrack.core.model import next_time
 from gittrack.journal.alive import Owner
-from gittrack.journal.files import FILES, FOLDER_MODE, LOG, cannot_write, unlink
+from gittrack.journal.files import FILES, FOLDER_MODE, LOG, PARTLY, cannot_write, unlink
 
 #: Gives a forked child as a writer, and the first records of its file.
 Reopen = Callable[[], tuple[Owner, Sequence[tuple[str, object]]]]
@@ -227,6 +227,18 @@ class RunJournal:
             unlink(target)
             return None
         return name, size
+
+    def staged_path(self, name: str) -> str:
+        """Where the copy of that name is that `stage` made."""
+        return os.path.join(self._files, name)
+
+    def is_alone(self) -> bool:
+        """Whether the folder of a run that began here holds no more than this file says."""
+        try:
+            found = os.listdir(self.folder)
+        except OSError:
+            return False
+        return sum(name.endswith(LOG) for name in found) == 1 and PARTLY not in found
 
     def close(self) -> int:
         """Close the file; the number of bytes that the disk never took."""

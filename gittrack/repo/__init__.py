@@ -13,9 +13,9 @@ from gittrack.capture import process
 from gittrack.errors import GittrackError, RunNotFoundError
 from gittrack.repo import recover as recovery
 from gittrack.repo.along import Along
-from gittrack.repo.carrying import Carrying
 from gittrack.repo.changing import Changing
 from gittrack.repo.files import Checkout
+from gittrack.repo.loading import Loading
 from gittrack.repo.opened import warn
 from gittrack.repo.recording import Recording
 from gittrack.repo.recover import Recovered, Waiting
@@ -62,7 +62,7 @@ class RecoverReport(NamedTuple):
     rejoined: int = 0
 
 
-class Repo(Carrying, Along, Changing, Recording):
+class Repo(Loading, Along, Changing, Recording):
     """The runs of one git repository.
 
     Open it with `Repo.find`. A Repo may be used from several threads to record; read from

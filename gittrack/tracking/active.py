@@ -23,6 +23,7 @@ from gittrack.core.model import (
 from gittrack.core.record import REDACTED_PREFIX, TAG_PREFIX, warning_key
 from gittrack.errors import GittrackError, InvalidValueError, ParamChangedError, UsageError
 from gittrack.repo import warn
+from gittrack.tracking.looks import Looks
 
 if TYPE_CHECKING:
     from gittrack.capture.notebook import Cell
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _LOW, _HIGH = -(1 << 63), (1 << 63) - 1
 
 
-class ActiveRun:
+class ActiveRun(Looks):
     """Records one run. Wrong use raises; trouble of our own becomes one warning and a note.
 
     As a context manager it ends the run: finished, or failed and the exception goes on.

@@ -41,6 +41,14 @@ class Found(NamedTuple):
     size: int
 
 
+class _Kept(NamedTuple):
+    """Where an artifact is: `file` is a copy beside the journal, or `md5` an object."""
+
+    file: str | None
+    md5: str | None
+    size: int
+
+
 class Keeper:
     """Keeps the artifacts of one run.
 
@@ -64,6 +72,7 @@ class Keeper:
         self._note = note
         self._most = max_file_bytes
         self._left = max_run_bytes
+        self._kept: dict[str, _Kept] = {}
 
     def keep(self, source: str | bytes, path: str) -> None:
         """Keep a file, or bytes, under that path."""
@@ -71,6 +80,29 @@ class Keeper:
             self._keep(source, path)
         except OSError as error:
             self._failed(path, error)
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes that were kept under that path from here; None if none were, or are no more.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        kept_at = self._kept.get(path)
+        if kept_at is None:
+            return None
+        if kept_at.md5 is not None:
+            return self._objects().read(kept_at.md5)
+        assert kept_at.file is not None
+        try:
+            with open(kept_at.file, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            # Committed meanwhile.
+            return None
+
+    def has(self, path: str) -> bool:
+        """Whether something was kept under that path from here."""
+        return path in self._kept
 
     def keep_folder(self, top: str, into: str) -> None:
         """Keep all files below a folder, under their relative paths; `into` is "" or a path."""
@@ -108,12 +140,16 @@ class Keeper:
             mode = "755" if found.st_mode & 0o111 else "644"
         else:
             size = len(source)
-        most = min(self._most, self._left)
+        # What is replaced does not count any more: git gets the last one alone.
+        before = self._kept.get(path)
+        freed = before.size if before is not None and before.file is not None else 0
+        most = min(self._most, self._left + freed)
         staged = self._journal.stage(source, most) if size <= most else None
         if staged is not None:
             file, size = staged
-            self._left -= size
+            self._left += freed - size
             self._journal.add_artifact(path, size, mode, file=file)
+            self._kept[path] = _Kept(self._journal.staged_path(file), None, size)
             return
         objects = self._objects()
         if isinstance(source, str):
@@ -127,6 +163,8 @@ class Keeper:
         else:
             stored = objects.put_bytes(source)
         self._journal.add_artifact(path, stored.size_bytes, mode, md5=stored.md5)
+        self._left += freed
+        self._kept[path] = _Kept(None, stored.md5, stored.size_bytes)
 
     def _keep_layer(self, files: Sequence[Found], into: str) -> None:
         objects = self._objects()
