@@ -194,10 +194,11 @@ def test_describe_lists_the_environment_only_settings_last() -> None:
         "GITTRACK_REPO",
         "GITTRACK_JOURNAL",
         "GITTRACK_RUN_ID",
+        "GITTRACK_VIEWER",
         "GITTRACK",
     ]
-    assert lines[-4] == ("GITTRACK_REPO", '"/srv/my runs"', "environment GITTRACK_REPO")
-    assert lines[-3] == ("GITTRACK_JOURNAL", '""', "default")
+    assert lines[-5] == ("GITTRACK_REPO", '"/srv/my runs"', "environment GITTRACK_REPO")
+    assert lines[-4] == ("GITTRACK_JOURNAL", '""', "default")
 
 
 def test_git_config_as_git_prints_it(repo: GitRepo) -> None:

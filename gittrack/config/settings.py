@@ -403,6 +403,12 @@ VARIABLES = (
         "several processes, or several commands of a script, record one run together",
     ),
     Variable(
+        "GITTRACK_VIEWER",
+        "COMMAND",
+        "The program with which `gittrack show RUN --open PATH` shows a file.",
+        "the system has no `xdg-open` or `open`, or it should be another program",
+    ),
+    Variable(
         "GITTRACK",
         "0",
         "0 has the git hooks do nothing.",

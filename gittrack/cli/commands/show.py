@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     for name, text in PARTS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
+    parser.add_argument(
+        "--open", metavar="PATH",
+        help="show a copy of an artifact with the system's program for it, or GITTRACK_VIEWER; "
+        "without a terminal only print where the copy is",
+    )  # fmt: skip
     parser.add_argument("--stdout", action="store_true", help="what it printed, as it was recorded")
     parser.add_argument(
         "--follow", action="store_true", help="with --stdout: go on as long as the run does"
@@ -51,7 +56,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with open_to_read(out) as repo:
         found, path = _split(repo, args.run)
         if path is not None:
-            if form != HUMAN or parts or args.stdout:
+            if form != HUMAN or parts or args.stdout or args.open:
                 raise UsageError(
                     "RUN:PATH takes no options",
                     why="a file is printed as it is",
@@ -61,6 +66,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
                 out.raw(repo.read_run_file(found, path))
             else:
                 out.lines(safe(name) for name in repo.list_files(found))
+        elif args.open:
+            from gittrack.cli.opening import open_artifact
+
+            return open_artifact(repo, found, args.open, out)
         elif args.stdout:
             if args.follow:
                 _follow(repo, found, out)
@@ -82,6 +91,12 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 def _check(args: argparse.Namespace, form: str, parts: list[str]) -> None:
     chosen = [f"--{name}" for name in parts] + (["--stdout"] if args.stdout else [])
+    if args.open and (chosen or form != HUMAN):
+        raise UsageError(
+            f"--open and {chosen[0] if chosen else 'a format'} exclude each other",
+            why="a file is shown, and nothing of the run's page",
+            next=f"gittrack show {args.run} --open {args.open}",
+        )
     if args.follow and not args.stdout:
         raise UsageError(
             "--follow goes with --stdout",

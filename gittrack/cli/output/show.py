@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gittrack.cli.output import Style
@@ -11,13 +12,16 @@ from gittrack.cli.output.log import header
 from gittrack.cli.output.spark import sparkline
 from gittrack.core import kept
 from gittrack.core.headline import headline
-from gittrack.core.model import Run, Source
+from gittrack.core.model import Artifact, Run, Source
 
 _INDENT = "    "
 _MOST_FILES = 20
 #: How much of params, metrics, tags and artifacts the page shows; the options show all.
 _MOST = 40
 _CURVE = 16
+#: Images and sounds of one key that a page shows one by one.
+_SHORTEST_SERIES = 4
+_STEP = re.compile(r"(.+/step-)(-?[0-9]{8,19})[^/]*(\.[^/.]+)")
 _SHORTEST_CURVE = 8
 
 
@@ -145,12 +149,36 @@ def _clipped(value: Any, width: int) -> Any:
 
 def _artifacts(run: Run, style: Style, width: int, more: str = "") -> Iterator[str]:
     artifacts: dict[str, str] = {}
+    # Where all are asked for, all are shown.
+    series = _series(run.artifacts.values()) if more else {}
     for key, item in run.artifacts.items():
+        if (name := _series_of(key)) in series:
+            artifacts[name] = _series_text(series[name])
+            continue
         # Of a folder that was filled several times, each time is a line.
         text = t.artifact_text(item)
         name = kept.shown(key)
         artifacts[name] = f"{artifacts[name]}, {text}" if name in artifacts else text
     yield from _mapping("Artifacts", artifacts, style, width, more)
+
+
+def _series_of(key: str) -> str:
+    """What the images of one key, or sounds, are together: `images/samples/step-*.png`."""
+    return _STEP.sub(r"\1*\3", key) if _STEP.fullmatch(key) else ""
+
+
+def _series(artifacts: Iterable[Artifact]) -> dict[str, list[Artifact]]:
+    found: dict[str, list[Artifact]] = {}
+    for item in artifacts:
+        if name := _series_of(item.path):
+            found.setdefault(name, []).append(item)
+    return {name: items for name, items in found.items() if len(items) >= _SHORTEST_SERIES}
+
+
+def _series_text(items: Sequence[Artifact]) -> str:
+    steps = [int(match[2]) for item in items if (match := _STEP.fullmatch(item.path))]
+    total = t.size(sum(item.size_bytes for item in items))
+    return f"{len(items):,} files  {total}  steps {min(steps)} to {max(steps)}"
 
 
 def _metrics(run: Run, style: Style, width: int, page: Page) -> Iterator[str]:
