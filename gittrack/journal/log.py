@@ -208,6 +208,9 @@ class RunJournal:
             OSError: the source cannot be read, or the copy cannot be written.
         """
         with self._lock:
+            if self._reopen is not None:
+                # Until then the folder for copies is the parent's.
+                self._open_in_child(b"")
             name = str(self._staged)
             self._staged += 1
         os.makedirs(self._files, mode=FOLDER_MODE, exist_ok=True)

@@ -139,6 +139,25 @@ def test_a_fork_in_the_middle_of_logging_loses_nothing(repo: GitRepo) -> None:
     assert len(files(repo, run, "metrics/")) == 7
 
 
+def test_a_file_may_be_the_first_that_a_forked_child_keeps(repo: GitRepo) -> None:
+    ended(
+        repo,
+        "with gittrack.start_run():\n"
+        "    gittrack.log_text('0', '0.txt')\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        gittrack.log_text('child', 'c.txt')\n"
+        "        os._exit(0)\n"
+        "    os.waitpid(pid, 0)\n"
+        "    gittrack.log_text('parent', 'p.txt')\n",
+    )
+    (run,) = runs(repo)
+    assert not run.warnings
+    with Repo.find(repo.path, {}) as opened:
+        kept = {name: opened.read_artifact(run.id, name) for name in run.artifacts}
+    assert kept == {"0.txt": b"0", "c.txt": b"child", "p.txt": b"parent"}
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_multiprocessing_join_by_themselves(repo: GitRepo, method: str) -> None:
     repo.write(
