@@ -38,6 +38,8 @@ SIZES = {
     "stream_json": 500_000,
     "runs": 300,
     "points": 100_000,
+    "sample": 200,
+    "sampled": 8,
     "points10": 200_000,
     "end": 100_000,
     "parallel": 25,

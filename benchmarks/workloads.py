@@ -21,6 +21,8 @@ ROWS: dict[str, tuple[str, float | None, str, bool]] = {
     "runs": ("start + 10 params + 10 metrics + end, one process", 600, "runs/s", True),
     "points": ("`log_metric`, one key", 400_000, "points/s", True),
     "points10": ("`log_metrics`, 10 keys", 800_000, "points/s", True),
+    "sample": ("one sample of the machine, without GPUs", None, "ms", False),
+    "sampled": ("`log_metric` beside ten samples a second, of alone", None, "%", True),
     "end": ("ending a run of 100,000 points, over one of 1", 200, "ms", False),
     "parallel": ("8 processes x 25 runs at once", 400, "runs/s", True),
     "log": ("`log -n 20`, whole process, 10,000 runs", 100, "ms", False),
@@ -105,6 +107,32 @@ with gittrack.start_run() as run:
     took = time.perf_counter() - start
 print(json.dumps({"value": N / took}))
 assert gittrack.get_run(run.id).metrics["k3"].count == N // 10
+""",
+    "sample": """
+import json, os, psutil, statistics, time
+from gittrack.capture.system import Probe
+probe = Probe(psutil, None, folder=os.getcwd(), pid=os.getpid())
+took = []
+for _ in range(N):
+    start = time.thread_time()
+    probe.sample()
+    took.append(time.thread_time() - start)
+print(json.dumps({"value": statistics.median(took) * 1000}))
+""",
+    "sampled": """
+import gittrack, json, os, statistics, time
+os.environ["GITTRACK_SYSTEM_INTERVAL_S"] = "0.1"
+def rate(sampled):
+    with gittrack.start_run(log_system_metrics=sampled) as run:
+        start = time.perf_counter()
+        count = 0
+        while (took := time.perf_counter() - start) < 0.5:
+            for i in range(1000): run.log_metric("loss", 0.5)
+            count += 1000
+    return count / took
+rate(True)
+pairs = [(rate(True), rate(False)) for _ in range(N)]
+print(json.dumps({"value": 100 * statistics.median(on / off for on, off in pairs)}))
 """,
     "end": """
 import gittrack, json, time

@@ -25,7 +25,7 @@ def test_every_row_is_measured(tmp_path: Path) -> None:
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert set(figures) == {
         "import", "smallest", "smallest_off", "smallest_new", "start_clean", "start_dirty", "wrapped",
-        "output", "output_off", "stream", "stream_json", "runs", "points", "points10", "end", "parallel", "log", "show",
+        "output", "output_off", "stream", "stream_json", "runs", "points", "points10", "sample", "sampled", "end", "parallel", "log", "show",
         "show_points", "diff", "range", "history", "search", "search_fresh", "index", "bytes_run", "bytes_point", "bytes_point17",
     }  # fmt: skip
     # The end of two points may take no longer than that of one; all else costs something.

@@ -51,6 +51,8 @@ CHANGED: dict[str, tuple[str | list[str], object]] = {
     "commits.metrics": (["out/**/*.tsv"], ("out/**/*.tsv",)),
     "commits.artifacts": (["reports/*.md"], ("reports/*.md",)),
     "commits.plots": (["a.svg"], ("a.svg",)),
+    "system.metrics": ("on", True),
+    "system.interval_s": ("0.5", 0.5),
     "seal.delay_s": ("1.25", 1.25),
     "seal.every_s": ("300", 300.0),
     "seal.fsync": ("OFF", False),

@@ -63,6 +63,8 @@ class Config(NamedTuple):
     commits_metrics: tuple[str, ...]
     commits_artifacts: tuple[str, ...]
     commits_plots: tuple[str, ...]
+    system_metrics: bool
+    system_interval_s: float
     seal_delay_s: float
     seal_every_s: float
     seal_fsync: bool

@@ -285,6 +285,21 @@ SETTINGS = (
         "plots are committed, and shall be looked at run by run, such as figures/*.svg",
     ),
     Setting(
+        "system.metrics",
+        "flag",
+        False,
+        "Record processor, memory, disk, network and NVIDIA GPUs as series `system/...`.",
+        "one looks for what a slow run waits for; it needs `pip install 'gittrack[system]'`",
+    ),
+    Setting(
+        "system.interval_s",
+        "seconds",
+        10.0,
+        "How often they are looked at.",
+        "runs last for days (more), or something quick is looked for (less)",
+        least=0.1,
+    ),
+    Setting(
         "seal.delay_s",
         "seconds",
         0.5,

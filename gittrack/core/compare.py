@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gittrack.core.diff import same_value
-from gittrack.core.headline import headline
+from gittrack.core.headline import in_order
 from gittrack.core.model import MetricSummary, Run
 
 
@@ -60,10 +60,7 @@ def compare_runs(runs: Sequence[Run], *, equal: bool = False) -> Comparison:
         equal: also what does not differ.
     """
     summaries: dict[str, MetricSummary] = {k: v for run in runs for k, v in run.metrics.items()}
-    lines = [
-        Line("metric", key, *_values(runs, _last(key)))
-        for key in headline(summaries, len(summaries))
-    ]
+    lines = [Line("metric", key, *_values(runs, _last(key))) for key in in_order(summaries)]
     for kind, read in (("param", _params), ("tag", _tags)):
         keys = sorted({key for run in runs for key in read(run)})
         lines += [Line(kind, key, *_values(runs, _key(read, key))) for key in keys]

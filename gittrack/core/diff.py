@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from gittrack.core.headline import is_system
 from gittrack.core.model import MetricSummary, Run, Source
 
 ADDED = "added"
@@ -102,6 +103,10 @@ class RunDiff(NamedTuple):
         from gittrack.core.html import render_diff
 
         return render_diff(self)
+
+    def without_system(self) -> RunDiff:
+        """The same without what was sampled of the machine, which differs between any two runs."""
+        return self._replace(metrics=tuple(c for c in self.metrics if not is_system(c.key)))
 
 
 #: Facts of a run that two runs of one experiment have in common when nothing was changed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gittrack.core.model import MetricSummary
 
@@ -11,14 +11,27 @@ _GOALS = ("acc", "auc", "f1", "score", "r2", "map", "loss", "error", "rmse", "ma
 _HELD_OUT = ("test", "val", "valid", "eval")
 
 
+#: What was sampled of the machine: it tells why a run was slow, never how good it is.
+SYSTEM = "system/"
+
+
 def headline(metrics: Mapping[str, MetricSummary], most: int = 3) -> list[str]:
     """The keys of at most `most` metrics, the telling ones first; stable for equal input."""
-    return sorted(metrics, key=_rank)[:most]
+    return [key for key in in_order(metrics) if not is_system(key)][:most]
 
 
-def _rank(key: str) -> tuple[int, int, int, str]:
+def in_order(keys: Iterable[str]) -> list[str]:
+    """All keys of metrics, the telling ones first, those of the machine last."""
+    return sorted(keys, key=_rank)
+
+
+def is_system(key: str) -> bool:
+    """Whether a metric is one of the machine."""
+    return key.startswith(SYSTEM)
+
+
+def _rank(key: str) -> tuple[bool, int, int, str]:
     text = key.lower()
-    system = 1 if text.startswith("system/") else 0
     held_out = next((i for i, word in enumerate(_HELD_OUT) if word in text), len(_HELD_OUT))
     goal = next((i for i, word in enumerate(_GOALS) if word in text), len(_GOALS))
-    return system, held_out, goal, key
+    return is_system(key), held_out, goal, key

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from threading import RLock
 from typing import Any
 
@@ -109,6 +110,10 @@ class RunJournal:
         """Go on after what the run already holds: steps per key, and the highest stamp."""
         self._first_steps = next_steps
         self._clock = clock
+
+    def hold(self) -> AbstractContextManager[object]:
+        """Keep every other thread from writing while the block runs."""
+        return self._lock
 
     def append(self, op: str, payload: object) -> None:
         """Write one record."""

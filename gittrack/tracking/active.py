@@ -197,6 +197,24 @@ class ActiveRun(Looks):
         self._check_open("log_points")
         self._journal.append_rows(points, _check_metric)
 
+    def log_sample(
+        self, rows: Iterable[tuple[str, float]], time_ms: int, notes: Sequence[str]
+    ) -> bool:
+        """Record what another thread has seen beside the run; False once the run has ended.
+
+        Args:
+            rows: key and value; the steps are the keys' next ones.
+            notes: what could not be seen.
+        """
+        with self._journal.hold():
+            # Nothing may be written behind the end, which this thread does not decide.
+            if self._status is not RUNNING:
+                return False
+            self._journal.append_rows(((*row, None, time_ms) for row in rows), _check_metric)
+            if notes:
+                self._journal.stamp({warning_key(text): text for text in notes})
+        return True
+
     def add_input(self, name: str, facts: Mapping[str, Any]) -> None:
         """Record a dataset that goes in: its name, and its digest and size."""
         self._check_open("add_input")

@@ -20,6 +20,7 @@ from gittrack.errors import GittrackError, UsageError
 from gittrack.tracking.active import ActiveRun, check_status, outcome, tag_notes
 
 if TYPE_CHECKING:
+    from gittrack.config import Config
     from gittrack.core.model import Run
     from gittrack.repo import Repo
     from gittrack.repo.artifacts import ArtifactFile
@@ -135,6 +136,7 @@ def start_run(
     nested: bool = False,
     tags: Mapping[str, Any] | None = None,
     description: str | None = None,
+    log_system_metrics: bool | None = None,
 ) -> ActiveRun:
     """Start a run, or with `run_id` go on with an old one.
 
@@ -147,6 +149,7 @@ def start_run(
         nested: allow it inside an active run, which becomes its parent.
         tags: set at once.
         description: free text.
+        log_system_metrics: sample the machine; without it as `system.metrics` says.
     Returns:
         The run; use it in `with`, or end it with `end_run`.
     Raises:
@@ -196,6 +199,7 @@ def start_run(
     if watch is not None:
         watch.follow(run)
     _tell_workers()
+    _go_along(run, log_system_metrics, repo.config)
     return run
 
 
@@ -206,6 +210,14 @@ def _watch() -> Watch | None:
     from gittrack.tracking import notebook
 
     return notebook.find_watch()
+
+
+def _go_along(run: ActiveRun, log_system_metrics: bool | None, config: Config) -> None:
+    """Begin what accompanies a run that has begun, if it is wanted."""
+    if config.system_metrics if log_system_metrics is None else log_system_metrics:
+        from gittrack.tracking import sampling
+
+        sampling.watch(run, config.system_interval_s)
 
 
 def _shared_run() -> str | None:

@@ -671,3 +671,19 @@ def test_what_changes_something_can_be_asked_first(empty: Project, tmp_path: Pat
     said = empty.out("checkout", "cut off", "--into", "../out", "--dry-run")
     assert said.startswith("would lay out 1 file of cut off")
     assert not (tmp_path / "out").exists()
+
+
+def test_diff_and_compare_keep_the_machine_for_all(empty: Project) -> None:
+    empty.python(
+        "import gittrack\n"
+        "for n in (1, 2):\n"
+        "    with gittrack.start_run(f'r{n}'):\n"
+        "        gittrack.log_metrics({'acc': n, 'system/cpu_utilization_percentage': n})\n"
+    )
+    for command in ("diff", "compare"):
+        short = empty.gittrack(command, "r1", "r2")
+        assert "acc" in short.stdout and "cpu" not in short.stdout
+        assert short.stderr == "1 of the machine's metrics differ too: --all shows them\n"
+        whole = empty.gittrack(command, "r1", "r2", "--all")
+        assert "cpu" in whole.stdout and whole.stderr == ""
+        assert "cpu" in empty.out(command, "r1", "r2", "--format", "json")

@@ -20,7 +20,7 @@ from gittrack.cli.output.diff import (
 from gittrack.cli.output.fsck import render_report, report_record
 from gittrack.cli.output.log import render_log, render_oneline
 from gittrack.cli.output.records import render_json, render_jsonl, to_full_record, to_record
-from gittrack.cli.output.show import render_show
+from gittrack.cli.output.show import Page, render_show
 from gittrack.cli.output.status import render_status, status_record
 from gittrack.cli.output.tables import render_markdown, render_separated, render_table
 from gittrack.core.diff import diff_runs, diff_sources
@@ -188,6 +188,26 @@ def test_equal_runs(golden: Golden) -> None:
     golden("diff-equal.txt", joined(render_diff(diff, GOOD, GOOD, PLAIN, 80)))
     assert render_diff_table(diff, 80) == []
     assert render_diff_markdown(diff, GOOD, GOOD)[-1] == "Nothing differs but id, name and times."
+
+
+def test_the_machine_stands_behind_what_the_run_is_about(golden: Golden) -> None:
+    machine = {f"system/gpu_{i}_power_usage_watts": summary(60.0, 80.0 + i) for i in range(50)}
+    busy = GOOD._replace(metrics={**machine, **GOOD.metrics})
+    idle = GOOD._replace(metrics=machine, params={}, tags={})
+    for run in (busy, idle):
+        assert "system/" not in joined(render_log([run], PLAIN, 80))
+        assert "system/" not in joined(render_oneline([run], PLAIN, 80))
+        assert "system/" not in joined(table_rows([run], [])[0])
+        assert "system/gpu_49" in joined(machine_rows([run], [])[0])
+    assert joined(render_log([busy], PLAIN, 80)) == joined(render_log([GOOD], PLAIN, 80))
+    shown = [joined(render_show(run, CLEAN, PLAIN, 80)) for run in (busy, idle)]
+    golden("show-system.txt", shown[0] + "----\n" + shown[1])
+    page = Page(frozenset({"metrics"}))
+    assert "system/gpu_49" in joined(render_show(busy, CLEAN, PLAIN, 80, page))
+    diff = diff_runs(busy, busy._replace(metrics={**busy.metrics, "steps": summary(1.0)}))
+    assert [item.key for item in diff.without_system().metrics] == ["steps"]
+    diff = diff_runs(GOOD, busy)
+    assert len(diff.metrics) == 50 and diff.without_system().is_empty
 
 
 def test_json_reads_back_what_was_hostile() -> None:

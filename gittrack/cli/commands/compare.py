@@ -8,6 +8,7 @@ from gittrack.cli import arguments
 from gittrack.cli.output import Output
 from gittrack.cli.output.formats import LIST_FORMATS
 from gittrack.cli.session import open_repo
+from gittrack.core.headline import is_system
 from gittrack.core.model import Run
 from gittrack.errors import EXIT_OK, UsageError
 
@@ -51,6 +52,10 @@ def run(args: argparse.Namespace, out: Output) -> int:
             next="gittrack compare @{-1} @",
         )
     lines = compare_runs(runs, equal=args.all)
+    hidden = 0
+    if not args.all and args.format in ("table", "markdown"):
+        shown = [line for line in lines if line.kind != "metric" or not is_system(line.key)]
+        hidden, lines = len(lines) - len(shown), shown
     if args.format in ("json", "jsonl"):
         from gittrack.cli.output.records import render_json, render_jsonl
 
@@ -75,4 +80,6 @@ def run(args: argparse.Namespace, out: Output) -> int:
             out.lines(["", "* the baseline"])
         else:
             out.note("nothing differs but id, name and times; --all shows what is equal")
+    if hidden:
+        out.note(f"{hidden} of the machine's metrics differ too: --all shows them")
     return EXIT_OK

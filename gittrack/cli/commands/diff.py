@@ -103,6 +103,9 @@ def _print_diff(args: argparse.Namespace, repo: Repo, a: Run, b: Run, out: Outpu
     from gittrack.cli.output import diff
 
     found = repo.diff(a, b, equal=args.all)
+    everything = found
+    if args.format != "json" and not args.all:
+        found = found.without_system()
     config = repo.config
     known: dict[str, Any] = {
         item.key: direction(item.key, config.metrics_maximize, config.metrics_minimize)
@@ -119,3 +122,6 @@ def _print_diff(args: argparse.Namespace, repo: Repo, a: Run, b: Run, out: Outpu
         out.lines(diff.render_diff_table(found, out.table_width, ways))
     else:
         out.lines(diff.render_diff(found, a, b, out.style, out.width, ways))
+    hidden = len(everything.metrics) - len(found.metrics)
+    if hidden:
+        out.note(f"{hidden} of the machine's metrics differ too: --all shows them")

@@ -30,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--artifact", metavar="GLOB", action="append", default=[],
         help="keep the files that match in the end; repeatable",
     )  # fmt: skip
+    parser.add_argument(
+        "--system-metrics", action=argparse.BooleanOptionalAction, default=None,
+        help="sample processor, memory, disk, network and GPUs, or do not (system.metrics)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace, out: Output) -> int:
@@ -49,7 +53,15 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with program.signals_blocked():
         try:
             active = recording.begin(repo, args, args.passed, is_open=False, captures=True)
+            wanted = args.system_metrics
+            if repo.config.system_metrics if wanted is None else wanted:
+                from gittrack.tracking import sampling
+
+                sampling.watch(active, repo.config.system_interval_s, own=False)
             environ = {**os.environ, recording.VARIABLE: active.id}
+            if wanted is not None:
+                # For the workers on other hosts, too.
+                environ["GITTRACK_SYSTEM_METRICS"] = "true" if wanted else "false"
             # Wherever the program goes, its own gittrack finds the run.
             if environ.get("GITTRACK_JOURNAL"):
                 environ["GITTRACK_JOURNAL"] = repo.journal_dir

@@ -8,7 +8,7 @@ from itertools import islice
 from gittrack.cli.output import Style
 from gittrack.cli.output import text as t
 from gittrack.core.diff import ADDED, REMOVED, changes_between
-from gittrack.core.headline import headline
+from gittrack.core.headline import headline, is_system
 from gittrack.core.model import FAILED, FINISHED, KILLED, LOST, Run
 
 _INDENT = "    "
@@ -98,7 +98,7 @@ def _status_style(status: str) -> tuple[str, ...]:
 def _metrics(run: Run, style: Style, room: int) -> list[str]:
     keys = headline(run.metrics, _MAX_HEADLINE)
     plain = [f"{t.safe(key)} {t.number(run.metrics[key].last)}" for key in keys]
-    left = len(run.metrics) - len(keys)
+    left = sum(not is_system(key) for key in run.metrics) - len(keys)
     if left > 0:
         plain.append(f"+{left} more")
     lines = t.flow(plain, room)

@@ -11,7 +11,7 @@ from gittrack.cli.output import text as t
 from gittrack.cli.output.log import header
 from gittrack.cli.output.spark import sparkline
 from gittrack.core import kept
-from gittrack.core.headline import headline
+from gittrack.core.headline import headline, is_system
 from gittrack.core.model import Artifact, Run, Source
 
 _INDENT = "    "
@@ -43,9 +43,10 @@ class Page(NamedTuple):
 
     def metric_keys(self, run: Run) -> list[str]:
         """The metrics that are shown, those that tell most first where not all are."""
-        if self.parts or len(run.metrics) <= _MOST:
+        if self.parts:
             return list(run.metrics)
-        return headline(run.metrics, _MOST)
+        shown = [key for key in run.metrics if not is_system(key)]
+        return shown if len(shown) <= _MOST else headline(run.metrics, _MOST)
 
 
 WHOLE = Page()
@@ -185,12 +186,12 @@ def _metrics(run: Run, style: Style, width: int, page: Page) -> Iterator[str]:
     if not run.metrics:
         return
     keys = page.metric_keys(run)
-    rows: list[tuple[str, ...]] = [("", "last", "min", "max", "count")]
+    rows: list[tuple[str, ...]] = [("", "last", "min", "max", "count")] if keys else []
     for key in keys:
         item = run.metrics[key]
         numbers = [t.number(value) for value in (item.last, item.min, item.max)]
         rows.append((t.safe(key), *numbers, str(item.count)))
-    sizes = [max(t.width_of(row[column]) for row in rows) for column in range(5)]
+    sizes = [max((t.width_of(row[column]) for row in rows), default=0) for column in range(5)]
     # Where it is narrow the key is cut, then count, max and min go; the last value stays.
     shown = 5
     while shown > 2 and 8 + sum(sizes[1:shown]) + 2 * (shown - 1) > width - len(_INDENT):
@@ -199,15 +200,18 @@ def _metrics(run: Run, style: Style, width: int, page: Page) -> Iterator[str]:
     sizes[0] = max(8, min(sizes[0], room))
     curve = min(_CURVE, room - sizes[0] - 2)
     lines = []
-    for key, row in zip(["", *keys], rows, strict=True):
+    for key, row in zip(["", *keys] if keys else [], rows, strict=True):
         cells = [t.pad(t.cut(row[0], sizes[0]), sizes[0])]
         cells += [cell.rjust(size) for cell, size in zip(row[1:shown], sizes[1:], strict=False)]
         if curve >= _SHORTEST_CURVE and key in page.curves:
             cells.append(sparkline(page.curves[key], curve, ascii_only=page.ascii_only))
         lines.append("  ".join(cells).rstrip())
-    left = len(run.metrics) - len(keys)
+    left = run.metrics.keys() - set(keys)
+    machine = sum(map(is_system, left))
     if left:
-        lines.append(f"and {left} more: gittrack show {run.short_id} --metrics")
+        several = [f"{len(left) - machine} more"] if len(left) > machine else []
+        several += [f"{machine} of the machine"] if machine else []
+        lines.append(f"and {', '.join(several)}: gittrack show {run.short_id} --metrics")
     yield from _section("Metrics", lines, style, width)
 
 
