@@ -17,6 +17,7 @@ from gittrack.core.model import Experiment, Metric, Run, RunData, RunInfo
 from gittrack.errors import GittrackError
 from gittrack.repo import Repo
 from gittrack.tracking.active import ActiveRun
+from gittrack.tracking.arguments import capture_args, log_args
 from gittrack.tracking.fluent import (
     active_run,
     delete_tag,
@@ -63,6 +64,7 @@ __all__ = [
     "RunData",
     "RunInfo",
     "active_run",
+    "capture_args",
     "delete_tag",
     "end_run",
     "get_artifact",
@@ -73,6 +75,7 @@ __all__ = [
     "load_dict",
     "load_table",
     "load_text",
+    "log_args",
     "log_artifact",
     "log_artifacts",
     "log_audio",

@@ -37,6 +37,7 @@ CHANGED: dict[str, tuple[str | list[str], object]] = {
     "artifacts.remotes": (["a=s3://b/c", "a.region=eu"], ("a=s3://b/c", "a.region=eu")),
     "artifacts.local_remotes": (["a.password=x"], ("a.password=x",)),
     "params.max_bytes": ("0", 0),
+    "params.capture_args": ("yes", True),
     "metrics.maximize": (["*/bleu"], ("*/bleu",)),
     "metrics.minimize": (["bits", "b/*"], ("bits", "b/*")),
     "run.params": (["conf/*.yaml"], ("conf/*.yaml",)),

@@ -49,6 +49,7 @@ class Config(NamedTuple):
     artifacts_remotes: tuple[str, ...]
     artifacts_local_remotes: tuple[str, ...]
     params_max_bytes: int
+    params_capture_args: bool
     metrics_maximize: tuple[str, ...]
     metrics_minimize: tuple[str, ...]
     run_params: tuple[str, ...]

@@ -187,6 +187,13 @@ SETTINGS = (
         "whole configurations are logged as one param, or must be kept from it",
     ),
     Setting(
+        "params.capture_args",
+        "flag",
+        False,
+        "Record what argparse, click, typer or Hydra made of the command line as params.",
+        "programs parse their own options, and nobody wants to log each of them",
+    ),
+    Setting(
         "metrics.maximize",
         "globs",
         (),

@@ -146,6 +146,23 @@ class ActiveRun(Looks):
         if notes:
             self._journal.stamp(notes)
 
+    def log_args(self, args: Any, prefix: str = "") -> None:
+        """Record what a program was told as params; a param that is there already stays.
+
+        Args:
+            args: argparse's namespace, a mapping, a dataclass, an attrs or pydantic object, or
+                OmegaConf's configuration, resolved but for `${oc.env:...}`. Nested ones get
+                dotted keys; functions and classes become their name, what else cannot be a
+                param how it prints, cut.
+            prefix: put before every key, as it is: `model.`.
+        Raises:
+            InvalidValueError: it is nothing of the kind.
+        """
+        self._check_open("log_args")
+        from gittrack.tracking import arguments
+
+        arguments.record(self, args, prefix)
+
     def log_metric(
         self, key: str, value: float, step: int | None = None, timestamp: int | None = None
     ) -> None:

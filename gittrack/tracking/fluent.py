@@ -214,6 +214,9 @@ def _watch() -> Watch | None:
 
 def _go_along(run: ActiveRun, log_system_metrics: bool | None, config: Config) -> None:
     """Begin what accompanies a run that has begun, if it is wanted."""
+    from gittrack.tracking import arguments
+
+    arguments.begin(run, config, is_nested=len(_stacks.runs) > 1)
     if config.system_metrics if log_system_metrics is None else log_system_metrics:
         from gittrack.tracking import sampling
 

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, out: Output) -> int:
     """Print the comparison."""
     from gittrack.cli.output.compare import comparison_records, comparison_rows
-    from gittrack.core.compare import compare_runs
+    from gittrack.core.compare import Line, compare_runs
 
     with open_repo(out) as repo:
         names = [args.baseline, *args.runs] if args.baseline else args.runs
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
             why=f"every name stands for {runs[0].short_id} {runs[0].name}",
             next="gittrack compare @{-1} @",
         )
-    lines = compare_runs(runs, equal=args.all)
+    lines: list[Line] = compare_runs(runs, equal=args.all)
     hidden = 0
     if not args.all and args.format in ("table", "markdown"):
         shown = [line for line in lines if line.kind != "metric" or not is_system(line.key)]
