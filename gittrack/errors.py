@@ -8,6 +8,7 @@ EXIT_OK = 0
 EXIT_FIXABLE = 1
 EXIT_USAGE = 2
 EXIT_BUG = 3
+EXIT_UNDECIDED = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -105,6 +106,12 @@ class RunNotFoundError(GittrackError):
 
 class ExperimentNotFoundError(GittrackError):
     """No experiment has that id or name."""
+
+
+class UndecidedError(GittrackError):
+    """The runs at hand cannot answer what was asked, or contradict it."""
+
+    exit_code = EXIT_UNDECIDED
 
 
 class QueryError(UsageError):

@@ -137,6 +137,9 @@ def _values(action: argparse.Action, typed: str) -> Iterator[tuple[str, str]]:
         yield from _matching(_runs(), typed)
     elif kind == arguments.EXPERIMENTS:
         yield from _matching(_experiments(), typed)
+    elif kind == arguments.METRICS:
+        keys = ((name.removeprefix("metrics."), text) for name, text in _keys() if text == "metric")
+        yield from _matching(keys, typed)
     elif kind in (arguments.FIELDS, arguments.COLUMNS):
         # After a comma, and inside a filter, the last word is what is typed.
         start = max(typed.rfind(mark) + 1 for mark in ", (")

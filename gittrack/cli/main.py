@@ -26,6 +26,8 @@ COMMANDS = {
     "show": "show one run, or one of its files",
     "diff": "show what differs between two runs",
     "compare": "show several runs side by side",
+    "blame": "name the commit where the level of a metric shifts",
+    "bisect": "find the first commit at which a condition holds",
     "history": "show who changed what of a run",
     "experiments": "list, create, rename, delete, restore and tag experiments",
     "tag": "set and remove tags of a run",
@@ -62,7 +64,7 @@ COMMANDS = {
     "completion": "print the completion script of a shell",
 }
 #: Commands whose output a person reads through a pager.
-PAGED = ("log", "show", "diff", "compare", "history", "config")
+PAGED = ("log", "show", "diff", "compare", "blame", "history", "config")
 
 #: Options whose value may begin with a dash: `--sort -metrics.acc`.
 _DASHED = ("--sort", "--where", "--step")
@@ -174,16 +176,17 @@ def _run(argv: list[str], out: Output) -> int:
         raise _unknown(name)
     command = load(name)
     parser = parser_for(name, command, out)
+    passed: list[str] | None = None
+    marks = getattr(command, "PASSES_ON", ())
+    at = next((at for at, word in enumerate(rest) if word in marks), None)
+    if at is not None:
+        rest, passed = rest[:at], rest[at + 1 :]
     if _asks_for_help(rest):
         parser.print_help()
         return EXIT_OK
-    passed: list[str] | None = None
-    if getattr(command, "PASSES_ON", False) and "--" in rest:
-        at = rest.index("--")
-        rest, passed = rest[:at], rest[at + 1 :]
     # Options may stand anywhere, as in git: `tag RUN --delete old new=text`.
     parsed = parser.parse_intermixed_args(join_dashed(rest))
-    if getattr(command, "PASSES_ON", False):
+    if marks:
         parsed.passed = passed
     if parsed.color:
         out.set_color(parsed.color)

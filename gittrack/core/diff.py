@@ -251,7 +251,7 @@ def _metric_changes(
     last_b = {key: summary.last for key, summary in b.items()}
     changes, same = changes_between(last_a, last_b, equal=equal)
     return tuple(
-        MetricChange(key, kind, a.get(key), b.get(key), *_difference(x, y))
+        MetricChange(key, kind, a.get(key), b.get(key), *difference(x, y))
         for key, kind, x, y in changes
     ), same
 
@@ -260,7 +260,8 @@ def _equal_count(a: Mapping[str, Any], b: Mapping[str, Any], changes: list[Chang
     return len(a.keys() & b.keys()) - sum(change.kind == CHANGED for change in changes)
 
 
-def _difference(a: float | None, b: float | None) -> tuple[float | None, float | None]:
+def difference(a: float | None, b: float | None) -> tuple[float | None, float | None]:
+    """b - a, and that over |a|; None where they say nothing, as in `MetricChange`."""
     if a is None or b is None or not math.isfinite(b - a):
         return None, None
     relative = (b - a) / abs(a) if a else None

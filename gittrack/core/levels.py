@@ -40,11 +40,11 @@ class Level(NamedTuple):
 class _Piece(NamedTuple):
     """The least cost of all points so far, if the present level is between the last end and `end`.
 
-    It is count * (level - mean)^2 + rest; the present level began at point `start`.
+    It is points * (level - mean)^2 + rest; the present level began at point `start`.
     """
 
     end: float
-    count: int
+    points: int
     mean: float
     rest: float
     start: int

@@ -102,7 +102,7 @@ class Namer:
         )
 
     def _best(self, how: str, key: str, wanted: set[str] | None) -> Run:
-        key, stat = _metric(key)
+        key, stat = metric_of(key)
         if how not in ("best", MIN, MAX):
             raise RunNotFoundError(
                 f"'{how}' is no way to choose a run",
@@ -240,7 +240,7 @@ def no_such_key(view: View, kind: str, key: str) -> RunNotFoundError:
     )
 
 
-def _metric(text: str) -> tuple[str, str | None]:
+def metric_of(text: str) -> tuple[str, str | None]:
     """Key and statistic of `metrics.acc`, `acc` or `max(metrics.acc)`."""
     match = _STAT.fullmatch(text)
     if match:

@@ -16,6 +16,8 @@ from gittrack.repo.values import Older
 if TYPE_CHECKING:
     from gittrack.core.compare import Comparison
     from gittrack.core.diff import RunDiff, SourceDiff
+    from gittrack.repo.bisect import Bisection, Execute
+    from gittrack.repo.blame import Blame
     from gittrack.repo.experiments import ExperimentSummary
     from gittrack.repo.fsck import FsckReport
     from gittrack.repo.history import HistoryEntry
@@ -91,6 +93,74 @@ class Reading(Opened):
         for runs in found.values():
             runs.sort(key=lambda run: (-run.start_ms, run.id))
         return found
+
+    def bisect(
+        self,
+        revisions: Sequence[str],
+        where: str,
+        *,
+        experiment: str | None = None,
+        execute: Execute | None = None,
+        max_runs: int | None = None,
+        progress: Callable[[str], None] = lambda text: None,
+    ) -> Bisection:
+        """Find the first commit at which a condition holds, from the runs of the commits.
+
+        A commit is judged by its newest finished run that has a value of every metric and param
+        that the condition speaks of; a failed run counts where it speaks of status or exit code.
+
+        Args:
+            revisions: one bad commit and what is good, as `git rev-list` takes them: `A..B`.
+            where: the condition that describes the bad commits.
+            experiment: only runs of this experiment count.
+            execute: makes the runs that are missing: it gets a folder with the files of a commit,
+                a linked worktree that is gone afterwards, and gives an exit code: 125 skips the
+                commit, 126 and more stop the search. `tracking.trial.Trial` runs a program.
+            max_runs: how often `execute` is called at most.
+            progress: is told what happens, a line at a time.
+        Raises:
+            UsageError: the condition or a revision cannot be understood.
+            UndecidedError: a run at one end of the range contradicts what is asked.
+            RunNotFoundError: no run has a metric or param that the condition speaks of.
+            ExperimentNotFoundError: an experiment of that name does not exist.
+        """
+        from gittrack.repo.bisect import Bisector
+
+        found = None if experiment is None else self._experiment_id(experiment, execute is not None)
+        parts = (self._git, self.view, self._namer(), self.runs_at)
+        return Bisector(*parts, where, found, progress).bisect(revisions, execute, max_runs)
+
+    def blame(
+        self,
+        metric: str,
+        revisions: Sequence[str] = ("HEAD",),
+        *,
+        experiment: str | None = None,
+        where: str = "",
+        every: bool = False,
+    ) -> Blame:
+        """Find the first commit from which on the level of a metric is another one.
+
+        The value of a commit is the median of its finished runs; commits come in git's topological
+        order. `core.levels` says what a shift is.
+
+        Args:
+            metric: a key, or `min(KEY)`, `max(KEY)`.
+            where: only runs that pass count.
+            every: all shifts, not only the first.
+        Raises:
+            RunNotFoundError: no run has such a metric.
+            UsageError: the filter or a revision cannot be understood.
+            ExperimentNotFoundError: an experiment of that name does not exist.
+        """
+        from gittrack.repo.blame import blame
+
+        found = None if experiment is None else self._experiment_id(experiment, False)
+        parts = (self._git, self.view, self._namer(), self.config, self.runs_at)
+        return blame(*parts, metric, revisions, found, where, every=every)
+
+    def _experiment_id(self, name: str, is_new: bool) -> str:
+        return self.experiment_for(name)[0] if is_new else self.get_experiment(name).id
 
     def metric_keys(self) -> list[str]:
         """The keys of metrics that runs of the store have, sorted."""

@@ -18,6 +18,8 @@ from gittrack.store.git import Git
 
 _START = Field("attribute", "start_time")
 _STATUS = Field("attribute", "status")
+#: A range to show with each command that takes one.
+_RANGES = {"bisect": "GOOD..BAD --where FILTER", "blame": "METRIC main..HEAD"}
 #: What git's own reading of dates takes; without one of these it silently means "now".
 _DATE_WORD = re.compile(
     r"\d|now|today|yesterday|noon|midnight|tea|never|ago|last|mon|tue|wed|thu|fri|sat|sun",
@@ -158,7 +160,18 @@ def _commits(git: Git, revisions: Sequence[str], namer: Namer) -> list[str]:
     out, err = process.communicate()
     if process.returncode == 0:
         return out.decode().split()
-    text = err.decode("utf-8", "replace").strip()
+    raise unknown_revision(git, revisions, namer, err.decode("utf-8", "replace").strip())
+
+
+def unknown_revision(
+    git: Git, revisions: Sequence[str], namer: Namer, complaint: str, command: str = "log"
+) -> UsageError:
+    """What to say of revisions that git does not know.
+
+    Args:
+        complaint: what git said of them.
+        command: the command that takes them.
+    """
     for name in revisions:
         if ".." in name or name.startswith("^") or find_commit(git, name) is not None:
             continue
@@ -166,15 +179,15 @@ def _commits(git: Git, revisions: Sequence[str], namer: Namer) -> list[str]:
             run = namer.get_all(name)[0]
         except RunNotFoundError:
             break
-        raise UsageError(
+        return UsageError(
             f"'{name}' is a run, not a revision",
-            why="log takes commits and ranges of them, and shows the runs recorded there",
+            why=f"{command} takes commits and ranges of them, and looks at the runs recorded there",
             next=f"gittrack show {run.short_id}",
         )
-    raise UsageError(
+    return UsageError(
         f"git knows no revision '{' '.join(revisions)}'",
-        why=text.splitlines()[0].removeprefix("fatal: ") if text else "",
-        next="gittrack log main..HEAD",
+        why=complaint.splitlines()[0].removeprefix("fatal: ") if complaint else "",
+        next=f"gittrack {command} {_RANGES.get(command, 'main..HEAD')}",
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: What `git rev-parse --local-env-vars` lists, less the variables that carry configuration:
 #: a caller's hook environment must not leak into our calls, its credentials and
 #: safe.directory must.
-_LOCAL_ENV = (
+LOCAL_ENV = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
     "GIT_DIR",
@@ -87,7 +87,7 @@ class Git:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment that every call gets."""
-        env = {key: value for key, value in os.environ.items() if key not in _LOCAL_ENV}
+        env = {key: value for key, value in os.environ.items() if key not in LOCAL_ENV}
         env["GIT_OPTIONAL_LOCKS"] = "0"
         env["GIT_TERMINAL_PROMPT"] = "0"
         env["LC_ALL"] = "C"

@@ -66,7 +66,7 @@ def run_program(
     patterns = (*config.run_params, *config.run_metrics, *config.run_history)
     before = results.look(folder, patterns)
     describing = _describe(run, inputs)
-    ended = _spawn_and_wait(command, environ)
+    ended = spawn_and_wait(command, environ)
     describing.join()
     for patterns, take in (
         (config.run_params, _take_params),
@@ -118,13 +118,21 @@ def check_inputs(inputs: Sequence[str]) -> None:
             )
 
 
-def _spawn_and_wait(command: Sequence[str], environ: Mapping[str, str]) -> Ended:
+def spawn_and_wait(
+    command: Sequence[str], environ: Mapping[str, str], *, prints_on_stderr: bool = False
+) -> Ended:
+    """Run a program to its end and pass on to it the signals that reach us.
+
+    Call it inside `signals_blocked`.
+    """
+    moved = [(os.POSIX_SPAWN_DUP2, 2, 1)] if prints_on_stderr else []
     # posix_spawn and not fork: other threads of ours are running.
     restored = [signal.SIGPIPE, *([signal.SIGXFSZ] if hasattr(signal, "SIGXFSZ") else [])]
     try:
         child = os.posix_spawnp(
-            command[0], list(command), dict(environ), setsigmask=[], setsigdef=restored
-        )
+            command[0], list(command), dict(environ), file_actions=moved, setsigmask=[],
+            setsigdef=restored,
+        )  # fmt: skip
     except FileNotFoundError:
         return Ended(EXIT_NOT_FOUND, error=f"{command[0]} was not found")
     except OSError as error:

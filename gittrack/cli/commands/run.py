@@ -18,8 +18,8 @@ HELP = (
     "params.yaml, metrics.json and history.csv. Steps and scripts inside join the run."
 )
 EXAMPLE = "gittrack run --name first -P lr=0.1 -- python -c 'print(1)'"
-#: What stands behind `--` is not ours to read.
-PASSES_ON = True
+#: What stands behind it is not ours to read.
+PASSES_ON = ("--",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

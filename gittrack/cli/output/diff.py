@@ -11,7 +11,18 @@ from gittrack.cli.output import text as t
 from gittrack.cli.output.records import artifact_record
 from gittrack.cli.output.tables import escape_markdown, render_markdown, render_table
 from gittrack.core import kept
-from gittrack.core.diff import ADDED, EQUAL, REMOVED, Change, MetricChange, RunDiff, SourceDiff
+from gittrack.core.diff import (
+    ADDED,
+    CHANGED,
+    EQUAL,
+    REMOVED,
+    Change,
+    MetricChange,
+    RunDiff,
+    SourceDiff,
+    difference,
+    same_value,
+)
 from gittrack.core.direction import is_better
 from gittrack.core.model import Artifact, Run
 
@@ -84,7 +95,7 @@ def diff_rows(diff: RunDiff, ways: Ways = UNKNOWN) -> tuple[list[str], list[list
     rows = [[*row, title.lower()] for title, section, _ in _sections(diff, ways) for row in section]
     if diff.source is not None:
         rows += [
-            [_file_mark(item.kind), t.safe(item.path), "", "", item.kind, "source"]
+            [file_mark(item.kind), t.safe(item.path), "", "", item.kind, "source"]
             for item in diff.source.files
         ]
     return header, rows
@@ -227,7 +238,8 @@ def _joined(row: Row, sizes: tuple[int, ...]) -> str:
     return f"{t.pad(key, sizes[0])}  {values}  {change}".rstrip()
 
 
-def _file_mark(kind: str) -> str:
+def file_mark(kind: str) -> str:
+    """`+` added, `-` removed, `?` perhaps, `~` changed."""
     return {ADDED: "+", REMOVED: "-", "maybe": "?"}.get(kind, "~")
 
 
@@ -237,12 +249,47 @@ def _source_lines(source: SourceDiff, style: Style, width: int) -> Iterator[str]
     said = {True: "the same", False: "different", None: "not known whether it differs"}
     yield t.cut(f"{said[source.same]}; commit {where}", width - len(_INDENT))
     for item in source.files[:_MOST_FILES]:
-        mark = _file_mark(item.kind)
+        mark = file_mark(item.kind)
         yield f"{style(mark, _COLORS[mark])} {t.cut(t.safe(item.path), width - len(_INDENT) - 2)}"
     if len(source.files) > _MOST_FILES:
         yield f"and {t.plural(len(source.files) - _MOST_FILES, 'more file')}"
     if not source.complete:
         yield t.cut("there may be more: not all files can be compared", width - len(_INDENT))
+
+
+def render_values(
+    values: Sequence[tuple[str, str, Any, Any]], ways: Ways, style: Style, width: int
+) -> Iterator[str]:
+    """Values on both sides, a line each.
+
+    Args:
+        values: what a value is called, the key of its metric, and its two sides; None where
+            there is none.
+    """
+    rows: list[Row] = []
+    for name, key, a, b in values:
+        mark = "+" if a is None else "-" if b is None else " " if same_value(a, b) else "~"
+        texts = ["" if value is None else _plain_text(value) for value in (a, b)]
+        change = ""
+        if _is_number(a) and _is_number(b):
+            change = delta_text(a, b, ways.get(key))
+        rows.append((mark, t.safe(name), texts[0], texts[1], change))
+    yield from _aligned(rows, style, width)
+
+
+def delta_text(a: float, b: float, way: str | None) -> str:
+    """`-0.09 (-10 %) worse`, as far as it can be said."""
+    absolute, relative = difference(a, b)
+    ways = {"": way} if way is not None else {}
+    return change_text(MetricChange("", CHANGED, None, None, absolute, relative), ways)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _plain_text(value: Any) -> str:
+    return t.number(value) if _is_number(value) else t.value_text(value)
 
 
 def render_changes(changes: Sequence[Change], style: Style, width: int) -> Iterator[str]:

@@ -1,0 +1,56 @@
+"""Which commit changed a result: what `bisect` and `blame` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gittrack.core.bisection import History
+from gittrack.core.model import Run
+from gittrack.errors import GitError, GittrackError
+from gittrack.repo.naming import Namer, find_commit
+from gittrack.repo.select import unknown_revision
+from gittrack.repo.view import View
+from gittrack.store.ancestry import Tips, list_history, parse_range
+from gittrack.store.git import Git
+
+
+def read_range(git: Git, namer: Namer, revisions: Sequence[str], command: str) -> Tips:
+    """The ends of a range.
+
+    Raises:
+        UsageError: git does not know a revision.
+        GittrackError: there is no commit yet.
+    """
+    try:
+        return parse_range(git, revisions)
+    except GitError as error:
+        if not find_commit(git, "HEAD") and not git.run("rev-list", "-1", "--all"):
+            raise GittrackError(
+                "there is no commit yet",
+                why="results are compared from commit to commit",
+                next="git commit",
+            ) from None
+        raise unknown_revision(git, revisions, namer, error.why, command) from None
+
+
+def read_history(git: Git, tips: Tips) -> History:
+    """All commits of a range, each after its parents."""
+    return History(*list_history(git, tips))
+
+
+def count_absent(git: Git, runs: Sequence[Run]) -> int:
+    """How many of these runs were recorded at commits that are not in this repository."""
+    commits = list({run.commit for run in runs if run.commit is not None})
+    asked = "".join(f"{commit}\n" for commit in commits).encode()
+    said = git.run("cat-file", "--batch-check=%(objecttype)", input=asked).decode().splitlines()
+    here = {commit for commit, kind in zip(commits, said, strict=True) if kind.strip() == "commit"}
+    return sum(run.commit is not None and run.commit not in here for run in runs)
+
+
+def runs_with(view: View, key: str, experiments: set[str] | None) -> list[Run]:
+    """The runs that have a metric, wherever they were recorded."""
+    from gittrack.core.query import Field, IsNull
+
+    return view.search(
+        IsNull(Field("metric", key), negated=True), (), None, experiments=experiments
+    )
