@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from gittrack.core.query import And, Expr, Field, IsNull, Not, Or
+from gittrack.core.query import And, Expr, Field, In, IsNull, Not, Or
 
 
 class History(NamedTuple):
@@ -170,3 +170,15 @@ def needed_fields(expr: Expr) -> set[Field]:
     if isinstance(expr, IsNull) or expr.field.kind not in ("metric", "param"):
         return set()
     return {expr.field}
+
+
+def names_nan(expr: Expr) -> bool:
+    """Whether a condition asks for NaN by name."""
+    if isinstance(expr, (And, Or)):
+        return any(map(names_nan, expr.items))
+    if isinstance(expr, Not):
+        return names_nan(expr.item)
+    if isinstance(expr, IsNull):
+        return False
+    values = expr.values if isinstance(expr, In) else (expr.value,)
+    return any(value != value for value in values)

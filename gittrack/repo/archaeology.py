@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gittrack.core.bisection import History
 from gittrack.core.model import Run
@@ -24,7 +24,9 @@ def read_range(git: Git, namer: Namer, revisions: Sequence[str], command: str) -
     try:
         return parse_range(git, revisions)
     except GitError as error:
-        if not find_commit(git, "HEAD") and not git.run("rev-list", "-1", "--all"):
+        if not find_commit(git, "HEAD") and not git.run(
+            "rev-list", "-1", "--branches", "--remotes"
+        ):
             raise GittrackError(
                 "there is no commit yet",
                 why="results are compared from commit to commit",
@@ -36,6 +38,27 @@ def read_range(git: Git, namer: Namer, revisions: Sequence[str], command: str) -
 def read_history(git: Git, tips: Tips) -> History:
     """All commits of a range, each after its parents."""
     return History(*list_history(git, tips))
+
+
+def split_changed(
+    git: Git, found: Mapping[str, Sequence[Run]]
+) -> tuple[dict[str, list[Run]], dict[str, list[Run]]]:
+    """The runs of the code that is committed there, and those of code that was changed.
+
+    A run on a dirty tree says nothing about its commit, unless the commit holds just that tree.
+    """
+    doubtful = [commit for commit, runs in found.items() if any(run.dirty for run in runs)]
+    trees = git.cat_file().read_many(f"{commit}^{{tree}}" for commit in doubtful)
+    tree_of = {
+        commit: tree.oid for commit, tree in zip(doubtful, trees, strict=True) if tree is not None
+    }
+    own: dict[str, list[Run]] = {}
+    changed: dict[str, list[Run]] = {}
+    for commit, runs in found.items():
+        for run in runs:
+            is_own = not run.dirty or run.tree == tree_of.get(commit, "")
+            (own if is_own else changed).setdefault(commit, []).append(run)
+    return own, changed
 
 
 def count_absent(git: Git, runs: Sequence[Run]) -> int:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gittrack.core import query
-from gittrack.core.bisection import History, Search, needed_fields, search
+from gittrack.core.bisection import History, Search, names_nan, needed_fields, search
 from gittrack.core.diff import Change, changes_between
 from gittrack.core.model import END_STATUSES, FINISHED, ParamValue, Run
 from gittrack.core.query import Expr, Field
 from gittrack.errors import GittrackError, UndecidedError, UsageError
-from gittrack.repo.archaeology import read_history, read_range
+from gittrack.repo.archaeology import read_history, read_range, split_changed
 from gittrack.repo.naming import Namer, has_key, no_such_key
 from gittrack.repo.view import View
 from gittrack.store.ancestry import CommitInfo, FileStat, Tips, changed_files, read_commits
@@ -45,7 +45,8 @@ class Bisection(NamedTuple):
     run does. `params` differ between them, `files` between the commit and its first parent.
 
     `next` would have to be tried next, about `steps` more would answer. `skipped` are commits
-    that could not be judged, and why. `known` of `history` commits had runs that
+    that could not be judged, and why; those of `changed` have runs, but of code that was not
+    committed. `known` of `history` commits had runs that
     judge them, of which `tried` were made now. `back` and `apart` are contradictions, as in
     `core.bisection.Search`.
     """
@@ -62,6 +63,7 @@ class Bisection(NamedTuple):
     next: CommitInfo | None
     steps: int
     skipped: Mapping[str, str]
+    changed: tuple[str, ...]
     history: int
     known: int
     tried: int
@@ -104,6 +106,7 @@ class Bisector:
         self._judges: dict[str, Run] = {}
         self._answers: dict[str, bool] = {}
         self._skipped: dict[str, str] = {}
+        self._changed: set[str] = set()
         if not where.strip():
             raise UsageError(
                 "there is no condition",
@@ -142,7 +145,9 @@ class Bisector:
     # -- judge ---------------------------------------------------------------------------
 
     def _judge(self, commits: Sequence[str]) -> None:
-        for commit, runs in self._runs_at(commits).items():
+        own, changed = split_changed(self._git, self._runs_at(commits))
+        self._changed.update(changed)
+        for commit, runs in own.items():
             for run in runs:
                 if self._may_judge(run):
                     self._judges[commit] = run
@@ -155,8 +160,13 @@ class Bisector:
         return (
             run.status in statuses
             and self._experiment_id in (None, run.experiment_id)
-            and all(query.field_value(field, run) is not None for field in self._needed)
+            and all(self._has(field, run) for field in self._needed)
         )
+
+    def _has(self, field: Field, run: Run) -> bool:
+        # NaN fails every comparison, so a commit that diverged would pass for a good one.
+        value = query.field_value(field, run)
+        return value is not None and (value == value or names_nan(self._expr))
 
     def _check_ends(self, tips: Tips, bad: str) -> None:
         ends = [(bad, True), *((good, False) for good in tips.unwanted)]
@@ -164,12 +174,13 @@ class Bisector:
             if self._answers.get(commit, is_bad) is is_bad:
                 continue
             run = self._judges[commit]
-            what = "does not hold at the bad" if is_bad else "holds at the good"
+            what = "does not hold at the bad commit" if is_bad else "holds at the good commit"
+            already = "" if is_bad else " already"
             values = ", ".join(
                 f"{field.key} = {query.field_value(field, run)}" for field in self._needed
             )
             raise UndecidedError(
-                f"the condition {what} commit {commit[:12]} already",
+                f"the condition {what} {commit[:12]}{already}",
                 why=f"run {run.short_id} {run.name} was recorded there"
                 + (f": {values}" if values else ""),
                 next=f"gittrack show {run.short_id}, then choose another range or condition",
@@ -208,10 +219,10 @@ class Bisector:
         runs = self._runs_at([commit]).get(commit, ())
         if not runs:
             return "nothing was recorded there"
+        if runs[0].dirty:
+            return "its run is of code that was changed"
         missing = [
-            f"{field.kind} {field.key}"
-            for field in self._needed
-            if query.field_value(field, runs[0]) is None
+            f"{field.kind} {field.key}" for field in self._needed if not self._has(field, runs[0])
         ]
         return f"its run has no {' and no '.join(missing)}" if missing else "its run did not finish"
 
@@ -248,6 +259,7 @@ class Bisector:
             next=None if found.next is None else infos[found.next],
             steps=found.steps,
             skipped=self._skipped,
+            changed=tuple(c for c in told if c in self._changed and c not in self._answers),
             history=len(history.order),
             known=sum(commit in self._answers for commit in history.order),
             tried=tried,

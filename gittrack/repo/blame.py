@@ -17,7 +17,13 @@ from gittrack.core.direction import direction, is_better
 from gittrack.core.levels import MIN_POINTS, Level, find_levels
 from gittrack.core.model import FINISHED, Run
 from gittrack.core.query import Field
-from gittrack.repo.archaeology import count_absent, read_history, read_range, runs_with
+from gittrack.repo.archaeology import (
+    count_absent,
+    read_history,
+    read_range,
+    runs_with,
+    split_changed,
+)
 from gittrack.repo.naming import Namer, has_key, metric_of, no_such_key
 from gittrack.repo.view import View
 from gittrack.store.ancestry import CommitInfo, FileStat, changed_files, read_commits
@@ -64,8 +70,9 @@ class Blame(NamedTuple):
 
     `shifts` are all `count` of them, or the first alone, as it was asked for. `way` is `max`,
     `min` or None, as in `core.direction`. `commits` counts the commits that have a value, of
-    `history` in all. `left_out` are runs whose value is NaN or infinite, `elsewhere` those of
-    commits outside the range, and `absent` those of them whose commit is not here.
+    `history` in all. `left_out` are runs whose value is NaN or infinite, `changed` those of code
+    that was not committed, `elsewhere` those of commits outside the range, and `absent` those of
+    them whose commit is not here.
     """
 
     key: str
@@ -78,6 +85,7 @@ class Blame(NamedTuple):
     runs: int
     history: int
     left_out: int
+    changed: int
     elsewhere: int
     absent: int
     experiments: tuple[str, ...]
@@ -126,23 +134,27 @@ def blame(
     points: list[_Point] = []
     left_out = 0
     found = runs_at(history.order)
-    for commit in history.order:
+    own, changed = split_changed(git, found)
+
+    def values_of(runs: Sequence[Run]) -> list[tuple[float, Run]]:
         valued = []
-        for run in found.get(commit, ()):
+        for run in runs:
             value = query.field_value(field, run)
             if (
-                not isinstance(value, (int, float))
-                or run.status != FINISHED
-                or experiment_id not in (None, run.experiment_id)
-                or not query.predicate(condition, run)
+                isinstance(value, (int, float))
+                and run.status == FINISHED
+                and experiment_id in (None, run.experiment_id)
+                and query.predicate(condition, run)
             ):
-                continue
-            if math.isfinite(value):
                 valued.append((float(value), run))
-            else:
-                left_out += 1
-        if valued:
-            points.append(_Point(commit, tuple(valued)))
+        return valued
+
+    for commit in history.order:
+        valued = values_of(own.get(commit, ()))
+        finite = tuple(item for item in valued if math.isfinite(item[0]))
+        left_out += len(valued) - len(finite)
+        if finite:
+            points.append(_Point(commit, finite))
     levels = find_levels([point.value for point in points])
     way = direction(key, config.metrics_maximize, config.metrics_minimize)
     seen = {run.id for runs in found.values() for run in runs}
@@ -159,6 +171,7 @@ def blame(
         runs=sum(len(point.runs) for point in points),
         history=len(history.order),
         left_out=left_out,
+        changed=sum(len(values_of(runs)) for runs in changed.values()),
         elsewhere=len(others),
         absent=count_absent(git, others) if others else 0,
         experiments=tuple(sorted({run.experiment for p in points for _, run in p.runs})),

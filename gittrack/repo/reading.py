@@ -107,7 +107,8 @@ class Reading(Opened):
         """Find the first commit at which a condition holds, from the runs of the commits.
 
         A commit is judged by its newest finished run that has a value of every metric and param
-        that the condition speaks of; a failed run counts where it speaks of status or exit code.
+        that the condition speaks of, of just the code that is committed there. NaN is a value if
+        the condition names it, and a failed run counts if it speaks of status or exit code.
 
         Args:
             revisions: one bad commit and what is good, as `git rev-list` takes them: `A..B`.
@@ -141,8 +142,8 @@ class Reading(Opened):
     ) -> Blame:
         """Find the first commit from which on the level of a metric is another one.
 
-        The value of a commit is the median of its finished runs; commits come in git's topological
-        order. `core.levels` says what a shift is.
+        The value of a commit is the median of the finished runs of just the code that is committed
+        there; commits come in git's topological order. `core.levels` says what a shift is.
 
         Args:
             metric: a key, or `min(KEY)`, `max(KEY)`.

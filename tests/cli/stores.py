@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from gittrack.core import codec, names
@@ -128,6 +130,55 @@ def run_files(number: int, commit_id: str, tree: str) -> dict[str, bytes]:
     return {
         f"{folder}/{layout.RUN_FILE}": codec.encode_mapping(facts),
         f"{folder}/{layout.PARAMS_FILE}": codec.encode_mapping(params),
+        f"{folder}/{layout.NOTES_FILE}": codec.encode_stamps(notes),
+        f"{folder}/{layout.METRICS_DIR}/{segment_name}": segment,
+        f"{folder}/{layout.METRICS_FILE}": codec.encode_summaries(
+            [segment_name], codec.summarise(points)
+        ),
+    }
+
+
+def build_history(folder: Path, values: Sequence[Sequence[float]]) -> Project:
+    """A repository with a commit for each of these, and at it a run for each value of `acc`."""
+    project = Project(Project.create(folder).path)
+    files: dict[str, bytes | None] = dict(first_files())
+    number = 0
+    for at, here in enumerate(values):
+        project.write("train.py", f"rate = {0.1 if at < 6 else 0.3}\nprint({at})\n")
+        if at == 6:
+            project.write("data/clean.py", "keep = True\n")
+        commit_id = project.commit(f"work {at}")
+        tree = project.git("rev-parse", "HEAD^{tree}")
+        for value in here:
+            files.update(measured_run(number, commit_id, tree, at, value))
+            number += 1
+    with closing(Git(find_paths(project.path, {}))) as git:
+        write = _tree(files, f"{number} runs")
+        commit(git, layout.STORE_REF, None, write, ADA, START_MS // 1000, fsync=False)
+    return project
+
+
+def measured_run(number: int, commit_id: str, tree: str, at: int, value: float) -> dict[str, bytes]:
+    """The folder of one finished run with a value of `acc`."""
+    start_ms = START_MS + number * 60_000
+    facts = {
+        "author": "Ada Tester <ada@example.com>", "author_source": "git", "base": commit_id,
+        "branch": "main", "commit": commit_id, "dirty": False, "entry": "train.py",
+        "experiment": names.DEFAULT_EXPERIMENT_ID, "host": "node1", "id": run_id(number),
+        "start": codec.format_time(start_ms), "tree": tree,
+    }  # fmt: skip
+    notes = {
+        "name": Stamp(f"try-{number}", start_ms, "w0"),
+        "status": Stamp("finished", start_ms + 9, "w0"),
+        "end": Stamp(codec.format_time(start_ms + 9), start_ms + 9, "w0"),
+    }
+    points = [Metric("acc", value, 0, start_ms)]
+    segment = codec.encode_points((p.key, p.step, p.timestamp, repr(p.value)) for p in points)
+    segment_name = codec.segment_name("w0", segment)
+    folder = layout.run_dir(run_id(number))
+    return {
+        f"{folder}/{layout.RUN_FILE}": codec.encode_mapping(facts),
+        f"{folder}/{layout.PARAMS_FILE}": codec.encode_mapping({"rate": 0.1 if at < 6 else 0.3}),
         f"{folder}/{layout.NOTES_FILE}": codec.encode_stamps(notes),
         f"{folder}/{layout.METRICS_DIR}/{segment_name}": segment,
         f"{folder}/{layout.METRICS_FILE}": codec.encode_summaries(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gittrack.core import query
-from gittrack.core.bisection import History, Search, count_reached, needed_fields, search
+from gittrack.core.bisection import History, Search, count_reached, names_nan, needed_fields, search
 from tests.support import GitRepo
 
 
@@ -37,7 +37,7 @@ def reached(graph: History, commit: str) -> set[str]:
 
 
 @st.composite
-def graphs(draw: st.DrawFn, most: int = 60) -> History:
+def graphs(draw: st.DrawFn, most: int = 30) -> History:
     """Commits of at most two parents, of which the last reaches every one."""
     count = draw(st.integers(1, most))
     parents: list[tuple[int, ...]] = []
@@ -75,7 +75,7 @@ def test_the_first_bad_commit_is_found_in_few_answers(graph: History, data: st.D
     assert asked <= math.log(len(graph.order), 1.5) + 1
 
 
-@given(st.integers(1, 2000), st.data())
+@given(st.integers(1, 300), st.data())
 def test_a_line_takes_as_many_answers_as_it_has_bits(count: int, data: st.DataObject) -> None:
     first = data.draw(st.integers(0, count - 1))
     found, asked = bisect(line(count), {str(at) for at in range(first, count)})
@@ -158,6 +158,11 @@ def test_a_cause_that_is_only_concluded_is_tried() -> None:
 )
 def test_what_a_run_must_have(text: str, needed: list[str]) -> None:
     assert sorted(" ".join(field) for field in needed_fields(query.parse(text))) == needed
+
+
+def test_whether_nan_is_named() -> None:
+    assert names_nan(query.parse("metrics.a < 1 or not metrics.a in (1, nan)"))
+    assert not names_nan(query.parse("metrics.a is null or metrics.a = 1"))
 
 
 @pytest.mark.deep

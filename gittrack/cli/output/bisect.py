@@ -57,6 +57,7 @@ def bisection_record(found: Bisection) -> dict[str, Any]:
         "next": None if found.next is None else commit_record(found.next),
         "steps": found.steps,
         "skipped": dict(found.skipped),
+        "changed": list(found.changed),
         "history": found.history,
         "known": found.known,
         "tried": found.tried,
@@ -111,7 +112,11 @@ def _suspects(found: Bisection, style: Style, width: int) -> Iterator[str]:
     yield style(t.cut(f"{head}; {runs}", width), "bold")
     for commit in found.suspects:
         why = found.skipped.get(commit.id)
-        said = f"skipped: {why}" if why else "bad" if commit.id == found.bad.id else "not known"
+        said = "bad" if commit.id == found.bad.id else "not known"
+        if why:
+            said = f"skipped: {why}"
+        elif commit.id in found.changed:
+            said = "only runs of code that was not committed"
         room = width - len(_INDENT) - t.width_of(said) - 3
         yield f"{_INDENT}{t.cut(oneline(commit), room)}  ({t.safe(said)})"
     if found.count > len(found.suspects):

@@ -28,7 +28,7 @@ def render_blame(found: Blame, style: Style, width: int) -> Iterator[str]:
     """Each shift with its commit; or why there is none."""
     name = t.safe(_name(found))
     if not found.shifts:
-        yield from (t.cut(line, width) for line in _nothing(found, name))
+        yield from _nothing(found, name, width)
         return
     for number, shift in enumerate(found.shifts):
         if number:
@@ -50,6 +50,9 @@ def notes(found: Blame, *, asked: bool) -> Iterator[str]:
     if found.left_out:
         runs = t.plural(found.left_out, "run")
         yield f"note: {runs} whose {name} is NaN or infinite {_were(found.left_out)} left out"
+    if found.changed:
+        runs = t.plural(found.changed, "run")
+        yield f"note: {runs} of code that was not committed {_were(found.changed)} left out"
     if len(found.experiments) > 1 and not asked:
         shown = ", ".join(map(t.safe, found.experiments[:_MOST_EXPERIMENTS]))
         more = ", ..." if len(found.experiments) > _MOST_EXPERIMENTS else ""
@@ -81,6 +84,7 @@ def blame_record(found: Blame) -> dict[str, Any]:
         "history": found.history,
         "enough": not found.is_short,
         "left_out": found.left_out,
+        "changed": found.changed,
         "elsewhere": found.elsewhere,
         "absent": found.absent,
         "experiments": list(found.experiments),
@@ -101,18 +105,21 @@ def _were(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
-def _nothing(found: Blame, name: str) -> Iterator[str]:
+def _nothing(found: Blame, name: str, width: int) -> Iterator[str]:
     if not found.commits:
-        yield f"no finished run at {t.plural(found.history, 'commit')} has a value of {name}"
+        commits = t.plural(found.history, "commit")
+        yield t.cut(f"no finished run at {commits} has a value of {name}", width)
         yield from next_lines("gittrack log --columns name,status,commit")
     elif found.is_short:
         where = t.plural(found.commits, "commit")
-        yield f"{name} has values at {where} only: too few to tell a shift from noise"
+        line = f"{name} has values at {where} only: too few to tell a shift from noise"
+        yield t.cut(line, width)
         yield from next_lines(f"gittrack log --columns name,commit,{_column(found)}")
     else:
         assert found.level is not None
         runs, commits = t.plural(found.runs, "run"), t.plural(found.commits, "commit")
-        yield f"{name} shows no shift: it is {t.number(found.level)} over {runs} at {commits}"
+        line = f"{name} shows no shift: it is {t.number(found.level)} over {runs} at {commits}"
+        yield t.cut(line, width)
 
 
 def _shift(found: Blame, shift: Shift, name: str, style: Style, width: int) -> Iterator[str]:
