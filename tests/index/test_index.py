@@ -502,6 +502,12 @@ def test_runs_of_commits_come_in_the_order_of_the_commits(path):
     index.close()
 
 
+def test_runs_of_commits_are_looked_up_by_commit(index):
+    """Else a range of as many commits as there are runs costs their product."""
+    (plan,) = _plans(index, scope=Scope(commits=["c" * 40]), limit=None)
+    assert "run_by_commit (commit=?)" in plan
+
+
 def test_a_deleted_experiment_hides_its_runs_until_it_is_restored(index):
     gone = Experiment("default", "default", {}, True)
     assert index.apply(TIPS, NEXT, experiments=[gone])
