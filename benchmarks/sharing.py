@@ -257,8 +257,16 @@ def count(listing: str) -> int:
     return int(found["count"]) + int(found["in-pack"])
 
 
-def run_files(number: int, chance: random.Random, head: str, tree: str) -> dict[str, bytes]:
-    """The folder of a run of five params and five metrics, every three minutes one."""
+def run_files(
+    number: int, chance: random.Random, head: str, tree: str, values: dict[str, float] | None = None
+) -> dict[str, bytes]:
+    """The folder of a run of five params and five metrics, every three minutes one.
+
+    Args:
+        values: of metrics m0 to m4, those that chance does not choose.
+    """
+    if values is None:
+        values = {}
     start_ms = START_MS + number * 180_000
     run_id = names.new_run_id(start_ms, chance.randbytes(6))
     writer = f"{chance.getrandbits(32):08x}"
@@ -274,7 +282,8 @@ def run_files(number: int, chance: random.Random, head: str, tree: str) -> dict[
         "status": Stamp("finished", start_ms + 9, writer),
         "end": Stamp(codec.format_time(start_ms + 9), start_ms + 9, writer),
     }
-    points = [Metric(f"m{k}", chance.random(), 0, start_ms + 5) for k in range(5)]
+    metrics = {f"m{k}": chance.random() for k in range(5)} | values
+    points = [Metric(key, value, 0, start_ms + 5) for key, value in metrics.items()]
     segment = codec.encode_points((p.key, p.step, p.timestamp, repr(p.value)) for p in points)
     name = codec.segment_name(writer, segment)
     params = {f"p{k}": chance.choice([1, 2, 3, "x"]) for k in range(5)}

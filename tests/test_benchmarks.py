@@ -69,3 +69,17 @@ def test_artifacts_are_measured_beside_dvc(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.startswith("a\n") and text.endswith("b\n") and "old" not in text
     assert "| one file of 2 MiB |" in text
+
+
+def test_the_search_for_a_commit_is_measured(tmp_path: Path) -> None:
+    figures, page = tmp_path / "figures.json", tmp_path / "page.md"
+    page.write_text("a\n<!-- archaeology:begin -->\nold\n<!-- archaeology:end -->\nb\n")
+    command = [sys.executable, str(ROOT / "benchmarks" / "archaeology.py"), "--commits", "60"]
+    done = subprocess.run(
+        [*command, "--rounds", "1", "--json", str(figures), "--write", str(page)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(figures.read_text())["60"]
+    assert set(found) == {"log", "blame", "bisect", "levels", "question"}
+    assert page.read_text().count("\n| ") == 6 and "old" not in page.read_text()

@@ -177,6 +177,7 @@ def test_every_example_of_a_command_runs(name: str, tutored: Path, tmp_path: Pat
         "experiments": "gittrack experiments create iris",
         "restore": "gittrack rename @ brave-otter && gittrack delete brave-otter",
         "recover": "mkdir -p ../job-17/journal",
+        "bisect": "python train.py --lr 0.3 && git tag v1.0 && git commit -q --allow-empty -m more",
         **dict.fromkeys(("delete", "purge"), "gittrack rename @ brave-otter"),
         **dict.fromkeys(
             ("pull", "push", "sync", "remote"),

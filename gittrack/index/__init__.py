@@ -13,6 +13,7 @@ read that finds this out raises `IndexLostError`: refresh again and ask again.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -190,6 +191,20 @@ class Index:
                 " SELECT base FROM t WHERE base IS NOT NULL"
             )
             return [base for (base,) in db.execute(sql)]
+
+    def commits_with(self, metric: str, experiment_id: str | None = None) -> dict[str, int]:
+        """The commits at which runs with a metric were recorded, and how many runs, each."""
+        with self._reading() as db:
+            number = _key_numbers(db)("metric", metric)
+            hidden = _hidden_experiments(db)
+            sql = (
+                'SELECT r."commit", count(*) FROM metric m JOIN run r ON r.n = m.run'
+                " WHERE m.key = ?1 AND r.deleted = 0 AND (?2 IS NULL OR r.experiment_id = ?2)"
+                " AND r.experiment_id NOT IN (SELECT value FROM json_each(?3))"
+                ' AND r."commit" IS NOT NULL GROUP BY r."commit"'
+            )
+            values = (number, experiment_id, json.dumps(hidden))
+            return dict(db.execute(sql, values).fetchall())
 
     def _keys(self, kind: str) -> list[str]:
         sql = (

@@ -9,7 +9,6 @@ from gittrack.core.model import Run
 from gittrack.errors import GitError, GittrackError
 from gittrack.repo.naming import Namer, find_commit
 from gittrack.repo.select import unknown_revision
-from gittrack.repo.view import View
 from gittrack.store.ancestry import Tips, list_history, parse_range
 from gittrack.store.git import Git
 
@@ -61,19 +60,8 @@ def split_changed(
     return own, changed
 
 
-def count_absent(git: Git, runs: Sequence[Run]) -> int:
-    """How many of these runs were recorded at commits that are not in this repository."""
-    commits = list({run.commit for run in runs if run.commit is not None})
+def absent_commits(git: Git, commits: Sequence[str]) -> set[str]:
+    """Those of these commits that are not in this repository."""
     asked = "".join(f"{commit}\n" for commit in commits).encode()
     said = git.run("cat-file", "--batch-check=%(objecttype)", input=asked).decode().splitlines()
-    here = {commit for commit, kind in zip(commits, said, strict=True) if kind.strip() == "commit"}
-    return sum(run.commit is not None and run.commit not in here for run in runs)
-
-
-def runs_with(view: View, key: str, experiments: set[str] | None) -> list[Run]:
-    """The runs that have a metric, wherever they were recorded."""
-    from gittrack.core.query import Field, IsNull
-
-    return view.search(
-        IsNull(Field("metric", key), negated=True), (), None, experiments=experiments
-    )
+    return {commit for commit, kind in zip(commits, said, strict=True) if kind.strip() != "commit"}

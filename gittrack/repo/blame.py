@@ -18,10 +18,9 @@ from gittrack.core.levels import MIN_POINTS, Level, find_levels
 from gittrack.core.model import FINISHED, Run
 from gittrack.core.query import Field
 from gittrack.repo.archaeology import (
-    count_absent,
+    absent_commits,
     read_history,
     read_range,
-    runs_with,
     split_changed,
 )
 from gittrack.repo.naming import Namer, has_key, metric_of, no_such_key
@@ -157,9 +156,11 @@ def blame(
             points.append(_Point(commit, finite))
     levels = find_levels([point.value for point in points])
     way = direction(key, config.metrics_maximize, config.metrics_minimize)
-    seen = {run.id for runs in found.values() for run in runs}
-    others = runs_with(view, key, None if experiment_id is None else {experiment_id})
-    others = [run for run in others if run.id not in seen]
+    # Counted, not read: a store may hold many times the runs of this range.
+    known = view.ask(lambda index: index.commits_with(key, experiment_id))
+    inside = {run.commit for runs in found.values() for run in runs}
+    outside = {commit: count for commit, count in known.items() if commit not in inside}
+    absent = absent_commits(git, list(outside)) if outside else set()
     return Blame(
         key=key,
         stat=field.stat,
@@ -172,8 +173,8 @@ def blame(
         history=len(history.order),
         left_out=left_out,
         changed=sum(len(values_of(runs)) for runs in changed.values()),
-        elsewhere=len(others),
-        absent=count_absent(git, others) if others else 0,
+        elsewhere=sum(outside.values()),
+        absent=sum(outside[commit] for commit in absent),
         experiments=tuple(sorted({run.experiment for p in points for _, run in p.runs})),
         is_shallow=git.is_shallow,
     )

@@ -516,3 +516,19 @@ def test_a_deleted_experiment_hides_its_runs_until_it_is_restored(index):
     assert len(index.search(include_deleted=True)) == 5
     assert index.apply(NEXT, TIPS, experiments=[gone._replace(deleted=False)])
     assert index.hidden_experiments() == [] and len(index.search()) == 5
+
+
+def test_commits_of_the_runs_that_have_a_metric(path):
+    index = Index.open(path)
+    runs = [run(n, commit="abc"[n % 3] * 40) for n in range(7)]
+    runs[0] = runs[0]._replace(commit=None)
+    runs[1] = runs[1]._replace(deleted=True)
+    runs[2] = runs[2]._replace(metrics={})
+    runs[3] = runs[3]._replace(experiment_id="other", experiment="other")
+    assert index.apply({}, TIPS, runs)
+    assert index.commits_with("loss") == {"a" * 40: 2, "b" * 40: 1, "c" * 40: 1}
+    assert index.commits_with("loss", "other") == {"a" * 40: 1}
+    assert index.commits_with("none") == {}
+    assert index.apply(TIPS, NEXT, experiments=[Experiment("other", "other", {}, True)])
+    assert index.commits_with("loss")["a" * 40] == 1
+    index.close()

@@ -17,7 +17,7 @@ HELP = (
     "--run, record those that are missing, each commit in a folder of its own. Exit code 125 "
     "skips a commit, as in git bisect. Exit code 5: the runs cannot tell."
 )
-EXAMPLE = "gittrack bisect HEAD --where 'metrics.accuracy > 0.9' --run python train.py"
+EXAMPLE = "gittrack bisect v1.0..HEAD --where 'metrics.accuracy < 0.95' --run python train.py"
 #: What stands behind these is not ours to read.
 PASSES_ON = ("--run", "--")
 
