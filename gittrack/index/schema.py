@@ -12,10 +12,10 @@ from gittrack.index.rows import COLUMNS
 if TYPE_CHECKING:
     import sqlite3
 
-# History: 1 is the first; 2 knows which experiments are deleted, 3 bases and trees, 5 links to
-# further commits. A file of any other version, or of another program, is emptied: the index is
-# derived. The upper half of the number says that the file is ours.
-VERSION = 0x67740000 + 5
+# History: 1 is the first; 2 knows which experiments are deleted, 3 bases and trees, 6 links to
+# further commits and where runs were recorded. A file of any other version, or of another program,
+# is emptied: the index is derived. The upper half of the number says that the file is ours.
+VERSION = 0x67740000 + 6
 
 #: How long another process may keep us waiting before we go on without the file.
 BUSY_S = 10.0
