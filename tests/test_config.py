@@ -65,6 +65,7 @@ CHANGED: dict[str, tuple[str | list[str], object]] = {
     "share.sources": ("no", False),
     "share.deadline_s": ("2.5", 2.5),
     "hooks.install": ("off", False),
+    "hooks.trailer": ("on", True),
     "offline": ("1", True),
     "index.dir": ("/var/tmp/an index", "/var/tmp/an index"),
 }

@@ -116,17 +116,36 @@ def tell_share(share: Share, out: Output) -> None:
         out.note(f"gittrack: {line}")
 
 
-def hook_lines(hooks: Iterable[Hook], *, dry_run: bool = False) -> Iterator[str]:
-    """What was done so that plain `git push` sends runs, or what stands in the way."""
+def hook_lines(
+    hooks: Iterable[Hook], *, dry_run: bool = False, shares: bool = True
+) -> Iterator[str]:
+    """What was done so that git calls gittrack, or what stands in the way; a line a purpose.
+
+    Args:
+        shares: whether there is a remote that gets runs.
+    """
+    push = "git push sends runs along" if shares else "git push sends runs along, once shared"
+    verb = "would write" if dry_run else "wrote"
+    groups: dict[tuple[bool, str, str], list[Hook]] = {}
     for hook in hooks:
-        near = os.path.relpath(hook.path)
-        path = safe(hook.path if near.startswith(os.pardir) else near)
-        why = f"; {safe(hook.why)}" if hook.why else ""
-        if hook.state == "written":
-            verb = "would write" if dry_run else "wrote"
-            yield f"{verb} {path}: git push sends runs along{why}"
-        elif hook.state != "installed":
-            yield f"git push does not send runs along{why}; next: gittrack hooks install"
+        groups.setdefault((hook.name == "pre-push", hook.state, hook.why), []).append(hook)
+    complaints = set()
+    for (pushes, state, why), found in groups.items():
+        because = f"; {safe(why)}" if why else ""
+        if state == "written":
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            then = push if pushes else "commits are recorded"
+            yield f"{verb} {_near(found[0].path)}{more}: {then}{because}"
+        elif state != "installed" and why not in complaints:
+            complaints.add(why)
+            lacks = "git push does not send runs along" if pushes else "commits are seen later"
+            yield f"{lacks}{because}; next: gittrack hooks install"
+
+
+def _near(path: str) -> str:
+    """A path as seen from here, unless it lies outside."""
+    near = os.path.relpath(path)
+    return safe(path if near.startswith(os.pardir) else near)
 
 
 def _warnings(done: Synced, *, pushes: bool) -> Iterator[str]:

@@ -77,6 +77,7 @@ class Config(NamedTuple):
     share_sources: bool
     share_deadline_s: float
     hooks_install: bool
+    hooks_trailer: bool
     offline: bool
     index_dir: str
 

@@ -386,7 +386,14 @@ SETTINGS = (
         "flag",
         True,
         "Install git hooks with `gittrack init`, and when a remote is first shared.",
-        "hooks are managed by other means, or plain `git push` is not to send runs",
+        "hooks are managed by other means, or nothing is to happen on a commit or a push",
+    ),
+    Setting(
+        "hooks.trailer",
+        "flag",
+        False,
+        "Have a git hook write `Gittrack-Run: ID` into the message of the commit after a run.",
+        "commits are to name the run whose results they hold; then `gittrack hooks install`",
     ),
     Setting(
         "offline",

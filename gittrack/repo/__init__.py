@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gittrack.repo.edit import Editor
     from gittrack.repo.export import Export
     from gittrack.repo.purge import Purged
+    from gittrack.store.hooks import Hook
 
 __all__ = [
     "Checkout",
@@ -44,11 +45,12 @@ _DAY_S = 86400
 
 
 class InitReport(NamedTuple):
-    """What `init` did, a sentence a line, and how the remote is shared, if there is one."""
+    """What `init` did, a sentence a line, how the remote is shared, if there is one, and hooks."""
 
     created: bool
     lines: tuple[str, ...]
     share: Share | None = None
+    hooks: tuple[Hook, ...] = ()
 
 
 class RecoverReport(NamedTuple):
@@ -82,7 +84,7 @@ class Repo(Loading, Along, Changing, Recording):
         """Make the store, if there is none yet, and share it; safe to repeat.
 
         Args:
-            hooks: install the git hook that sends runs along with `git push`.
+            hooks: install git hooks, if the setting `hooks.install` wishes it.
         """
         made = False
 
@@ -107,10 +109,11 @@ class Repo(Loading, Along, Changing, Recording):
         if self._default_remote() is None:
             lines.append("no remote receives runs: nothing is shared until you say so")
         else:
-            share = self.share_remote(hooks=hooks, dry_run=dry_run)
+            share = self.share_remote(hooks=False, dry_run=dry_run)
             wrote = f"{verb} a fetch refspec: " if share.is_new else ""
             lines.append(f"{wrote}git pull brings the runs of {share.name}")
-        return InitReport(made, tuple(lines), share)
+        installed = self._install_wished(dry_run=dry_run) if hooks else ()
+        return InitReport(made, tuple(lines), share, installed)
 
     def close(self) -> None:
         """Commit what has ended and let go of files and processes."""

@@ -20,7 +20,8 @@ REWRITE = "rewrite"
 _LINE = re.compile(
     rb"commit(?: (?P<oid>[0-9a-f]{40}|[0-9a-f]{64}))?"
     rb"|rewrite (?P<old>[0-9a-f]{40}|[0-9a-f]{64}) (?P<new>[0-9a-f]{40}|[0-9a-f]{64})"
-    rb" (?P<how>amend|rebase)"
+    # Some day git may say more of each, see githooks(5).
+    rb"(?: .*)? (?P<how>amend|rebase)"
 )
 
 
@@ -49,11 +50,13 @@ def read_hints(common_dir: str, offset: int = 0) -> tuple[list[Hint], int]:
     that is shorter than `offset` is another one, and is read from its start.
     """
     try:
-        with open(hints_file(common_dir), "rb") as file:
-            size = file.seek(0, os.SEEK_END)
+        # Not waiting, nor without end: a pipe or a device in its place has nothing to say.
+        fd = os.open(hints_file(common_dir), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            size = os.fstat(fd).st_size
             start = offset if 0 <= offset <= size else 0
             file.seek(start)
-            data = file.read()
+            data = file.read(size - start)
     except FileNotFoundError:
         return [], 0
     except OSError:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from gittrack.core.model import RUNNING
 from gittrack.errors import GittrackError, RemoteError
 from gittrack.repo.hooking import Hooking
-from gittrack.repo.opened import warn
 from gittrack.store import layout, remote
 from gittrack.store.remote import Link, Patience
 
@@ -51,7 +50,7 @@ class Sharing(Hooking):
 
         Args:
             name: by default the remote that the branch follows, else `origin`.
-            hooks: install the git hook for that, if the setting `hooks.install` wishes it; by
+            hooks: install git hooks, if the setting `hooks.install` wishes it; by
                 default where the remote is new.
         Raises:
             RemoteError: there is no such remote.
@@ -61,15 +60,9 @@ class Sharing(Hooking):
         if before != link and not dry_run:
             remote.share(self._git, link, before)
             self._git_config = None
-        installed: list[Hook] = []
         wanted = before is None if hooks is None else hooks
-        if wanted and self.config.hooks_install and not self.is_bare:
-            try:
-                installed = self.install_hooks(dry_run=dry_run)
-            except GittrackError as error:
-                # Runs are shared all the same, by `gittrack push`.
-                warn(f"no git hook was installed: {error.message}: {error.why}")
-        return Share(link.remote, before is None, tuple(installed))
+        installed = self._install_wished(dry_run=dry_run) if wanted else ()
+        return Share(link.remote, before is None, installed)
 
     def _remote_name(self, name: str | None) -> str:
         known = remote.list_remotes(self.git_config)

@@ -10,13 +10,14 @@ class Framework(NamedTuple):
     """A program that writes hooks.
 
     `files` are its settings at the top of the worktree; `mark` stands in every hook that `writer`
-    writes anew; `snippet` calls the hook `{name}`.
+    writes anew; `snippet` calls the hook `{name}`. Of the hooks in `lacks` it knows nothing.
     """
 
     files: tuple[str, ...]
     mark: bytes
     writer: str
     snippet: str
+    lacks: tuple[str, ...] = ()
 
 
 class Advice(NamedTuple):
@@ -47,7 +48,7 @@ PRE_COMMIT = Framework(
     """\
 - repo: local
   hooks:
-  - id: gittrack
+  - id: gittrack-{name}
     name: gittrack
     entry: sh -c 'gittrack hook {name} || true'
     language: system
@@ -55,6 +56,7 @@ PRE_COMMIT = Framework(
     pass_filenames: false
     stages: [{name}]
 """,
+    lacks=("post-applypatch",),
 )
 _FRAMEWORKS = (LEFTHOOK, PRE_COMMIT)
 #: For husky, and for every hook that is a shell script.
@@ -73,7 +75,7 @@ def advise(top: str, folder: str, name: str) -> Advice:
         return _advice(os.path.join(husky, name), _LINE, name, "husky")
     for framework in _FRAMEWORKS:
         file = _settings(framework, top)
-        if os.path.exists(file):
+        if os.path.exists(file) and name not in framework.lacks:
             return _advice(file, framework.snippet, name, framework.writer)
     return _advice(os.path.join(folder, name), _LINE, name, "")
 
@@ -81,7 +83,7 @@ def advise(top: str, folder: str, name: str) -> Advice:
 def advise_writer(top: str, hook: bytes, name: str) -> Advice | None:
     """What to add to the settings of whoever wrote a hook and will write it anew; None: nobody."""
     for framework in _FRAMEWORKS:
-        if framework.mark in hook:
+        if framework.mark in hook and name not in framework.lacks:
             file = _settings(framework, top)
             return _advice(file, framework.snippet, name, framework.writer)
     return None
@@ -95,7 +97,10 @@ def _settings(framework: Framework, top: str) -> str:
 def _advice(file: str, snippet: str, name: str, writer: str) -> Advice:
     try:
         with open(file, "rb") as opened:
-            is_taken = b"gittrack hook %b" % name.encode() in opened.read()
+            text = opened.read()
+        # The command, or the hook of that name that our repository offers to pre-commit.
+        calls = (f"gittrack hook {name}".encode(), f"gittrack-{name}".encode())
+        is_taken = any(call in text for call in calls)
     except OSError:
         is_taken = False
     return Advice(file, snippet.format(name=name), writer, is_taken)

@@ -76,6 +76,11 @@ def with_block(text: bytes, script: bytes) -> bytes:
     return text[:at] + block + text[end:]
 
 
+def alone(script: bytes) -> bytes:
+    """A hook of ours that runs no other."""
+    return with_block(_SHEBANG, script)
+
+
 def without_block(text: bytes) -> bytes | None:
     """A hook as it was before `with_block`; None if the file was made by us and holds no more."""
     rest = _BLOCK.sub(b"", text, count=1)

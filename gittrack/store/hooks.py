@@ -1,7 +1,8 @@
 """Git hooks: installed beside those that are there, taken away again, and how they stand.
 
-Nothing is written but in the hooks folder of the repository itself. Where git looks for hooks
-elsewhere, that folder is somebody else's, and the report says what to add there.
+No hook is written but in the hooks folder of the repository itself. Where git looks for hooks
+elsewhere, that folder is somebody else's: git's configuration starts ours, from git 2.54 on, or
+else the report says what to add there.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gittrack.errors import GittrackError, NotARepositoryError
-from gittrack.store import hookfile
+from gittrack.store import hookconfig, hookfile
 from gittrack.store.frameworks import Advice, advise, advise_writer
 from gittrack.store.git import Git
 from gittrack.store.hookfile import LEGACY
 
 #: The hooks that we install: each is a file of that name in `gittrack/hooks`.
-NAMES = ("pre-push",)
+NAMES = ("pre-push", "post-commit", "post-merge", "post-rewrite", "post-applypatch")
+#: The one that is installed only if the setting `hooks.trailer` wishes it.
+TRAILER = "prepare-commit-msg"
 
 _SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "hooks")
 
@@ -74,13 +77,19 @@ class _Plan(NamedTuple):
 
 
 def install(
-    git: Git, git_config: Mapping[str, Sequence[str]], *, dry_run: bool = False
+    git: Git,
+    git_config: Mapping[str, Sequence[str]],
+    *,
+    trailer: bool = False,
+    dry_run: bool = False,
 ) -> list[Hook]:
     """Put our hooks beside those that are there; twice is the same as once.
 
     A shell script gets our block behind its first line. Any other hook is renamed, and runs after
     ours with the same arguments, input and exit code.
 
+    Args:
+        trailer: install `prepare-commit-msg` too.
     Raises:
         NotARepositoryError: there is no worktree.
         GittrackError: a hook cannot be written; it is as it was.
@@ -92,13 +101,25 @@ def install(
             next="gittrack -C WORKTREE hooks install",
         )
     place = find_place(git, git_config)
+    names = _names(trailer=trailer)
     if place.why:
-        return [_elsewhere(git, place, name) for name in NAMES]
+        configures = hookconfig.is_supported(git)
+        return [
+            _configure(git, git_config, place, name, dry_run=dry_run)
+            if configures
+            else _elsewhere(git, place, name)
+            for name in names
+        ]
     if not dry_run:
         with _clearly(place.own):
             os.makedirs(place.own, exist_ok=True)
     with _turn(place.own):
-        return [_install(git, place, name, dry_run=dry_run) for name in NAMES]
+        found = [_install(git, place, name, dry_run=dry_run) for name in names]
+    for hook in found:
+        # What once had to stand there would run a second time.
+        if hook.state in ("written", "installed"):
+            _unconfigure(git, git_config, hook.name, dry_run=dry_run)
+    return found
 
 
 def uninstall(
@@ -110,14 +131,40 @@ def uninstall(
         GittrackError: a hook cannot be written; it is as it was.
     """
     place = find_place(git, git_config)
+    found = []
     with _turn(place.own):
-        return [_uninstall(git, place, name, dry_run=dry_run) for name in NAMES]
+        for name in _names(trailer=True):
+            hook = _uninstall(git, place, name, dry_run=dry_run)
+            was_configured = _unconfigure(git, git_config, name, dry_run=dry_run)
+            if was_configured and hook.state == "missing":
+                hook = Hook(name, hookconfig.find_script(git, name), "removed")
+            found.append(hook)
+    return _without_unused(found)
 
 
-def status(git: Git, git_config: Mapping[str, Sequence[str]]) -> list[Hook]:
+def status(
+    git: Git, git_config: Mapping[str, Sequence[str]], *, trailer: bool = False
+) -> list[Hook]:
     """How each hook stands."""
     place = find_place(git, git_config)
-    return [_status(git, place, name) for name in NAMES]
+    configures = bool(place.why) and hookconfig.is_supported(git)
+    found = []
+    for name in _names(trailer=True):
+        hook = _status(git, place, name)
+        if configures and hook.state != "installed":
+            hook = _status_configured(git, git_config, name) or hook
+        found.append(hook)
+    return found if trailer else _without_unused(found)
+
+
+def _names(*, trailer: bool) -> tuple[str, ...]:
+    return (*NAMES, TRAILER) if trailer else NAMES
+
+
+def _without_unused(hooks: Sequence[Hook]) -> list[Hook]:
+    """Nobody misses the hook that has to be wished for."""
+    unused = ("missing", "elsewhere")
+    return [hook for hook in hooks if hook.name != TRAILER or hook.state not in unused]
 
 
 def find_place(git: Git, git_config: Mapping[str, Sequence[str]]) -> Place:
@@ -240,7 +287,7 @@ def _status(git: Git, place: Place, name: str) -> Hook:
     if place.why and not (has_block and place.own == place.looked_in):
         found = _elsewhere(git, place, name)
         if found.state == "elsewhere" and has_block:
-            return found._replace(state="shadowed", why=f"it is in {path}, but {place.why}")
+            return found._replace(state="shadowed", why=f"it is in {place.own}, but {place.why}")
         return found
     if not has_block:
         advice = _advice(git, place, name, there.data)
@@ -249,7 +296,65 @@ def _status(git: Git, place: Place, name: str) -> Hook:
         return Hook(name, path, "missing")
     if not there.runs:
         return Hook(name, path, "disabled", "it is not executable, so git passes it by")
-    program = hookfile.find_program(there.data)
+    return _started(name, path, there.data)
+
+
+def _configure(
+    git: Git, git_config: Mapping[str, Sequence[str]], place: Place, name: str, *, dry_run: bool
+) -> Hook:
+    """Have git's configuration start a hook, unless the user has added it where hooks lie."""
+    found = _elsewhere(git, place, name)
+    if found.state == "installed":
+        _unconfigure(git, git_config, name, dry_run=dry_run)
+        return found
+    path = hookconfig.find_script(git, name)
+    script = hookfile.alone(hookfile.with_program(read_script(name), *own_program()))
+    command = hookconfig.render_command(path)
+    there = _look(path)
+    if there.data == script and hookconfig.find_command(git_config, name) == command:
+        return Hook(name, path, "installed")
+    if not dry_run:
+        with _clearly(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        _write(path, script, None)
+        hookconfig.set_command(git, name)
+    return Hook(name, path, "written", f"git's configuration starts it, as {place.why}")
+
+
+def _unconfigure(
+    git: Git, git_config: Mapping[str, Sequence[str]], name: str, *, dry_run: bool
+) -> bool:
+    """Undo `_configure`; whether there was anything to undo."""
+    path = hookconfig.find_script(git, name)
+    if hookconfig.find_command(git_config, name) is None and not os.path.lexists(path):
+        return False
+    if not dry_run:
+        hookconfig.unset_command(git, git_config, name)
+        with _clearly(path), contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        # The last of them takes the folder along.
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(path))
+    return True
+
+
+def _status_configured(git: Git, git_config: Mapping[str, Sequence[str]], name: str) -> Hook | None:
+    """How a hook stands that git's configuration starts; None if it does not."""
+    command = hookconfig.find_command(git_config, name)
+    if command is None:
+        return None
+    path = hookconfig.find_script(git, name)
+    if hookconfig.is_disabled(git_config, name):
+        return Hook(name, path, "disabled", f"hook.gittrack-{name}.enabled says so")
+    there = _look(path)
+    if command != hookconfig.render_command(path) or not there.runs:
+        return Hook(name, path, "stale", "git's configuration names a file that is gone")
+    return _started(name, path, there.data)
+
+
+def _started(name: str, path: str, data: bytes) -> Hook:
+    """A hook that git runs: installed, unless what it starts is gone."""
+    program = hookfile.find_program(data)
     if program and not os.path.exists(program):
         return Hook(name, path, "stale", f"{program} is gone; gittrack is looked for on PATH")
     return Hook(name, path, "installed")

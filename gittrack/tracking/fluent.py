@@ -68,7 +68,8 @@ _session = _Session()
 def init(path: str | os.PathLike[str] | None = None) -> None:
     """Record into the repository that holds `path` (default: the current folder).
 
-    Makes the store if there is none. Not required: the first run does what is needed.
+    Makes the store if there is none, and installs no git hooks, as `gittrack init` does. Not
+    required: the first run does what is needed.
 
     Raises:
         NotARepositoryError: there is no git repository there.
@@ -77,7 +78,7 @@ def init(path: str | os.PathLike[str] | None = None) -> None:
 
     with _session.lock:
         repo = Repo.find(None if path is None else os.fspath(path))
-        repo.init()
+        repo.init(hooks=False)
         if _session.repo is not None:
             _session.repo.close()
         _session.repo = repo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,22 +12,41 @@ from pathlib import Path
 
 import pytest
 
-from gittrack.store import hooks
+from gittrack.repo.hints import hints_file, read_hints
+from gittrack.store import hookconfig, hooks
+from gittrack.store.git import Git
+from gittrack.store.paths import RepoPaths
 from gittrack.store.remote import Link
 from tests.cli.conftest import ROOT, Project, environment
 from tests.support import GitRepo
 
 STORE = "refs/gittrack/store/main"
+without_configured_hooks = pytest.mark.skipif(
+    hookconfig.is_supported(Git(RepoPaths("/", "/", None))),
+    reason="this git runs hooks that its configuration names",
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what every test starts from is made once; nothing in it knows where it lies."""
+    return tmp_path_factory.mktemp("made") / "all"
 
 
 @pytest.fixture
-def shared(empty: Project) -> Project:
-    """A repository with a run, whose remote gets runs, with the hook installed."""
-    GitRepo.create(f"{empty.path}/../hub.git", "--bare")
-    empty.git("remote", "add", "origin", "../hub.git")
-    empty.out("run", "--name", "one", "--", "true")
-    assert "git push sends runs along" in empty.out("remote", "share", "origin")
-    assert "pre-push: installed" in empty.out("hooks", "install")
+def shared(empty: Project, made: Path) -> Project:
+    """A repository with a run, whose remote gets runs, with the hooks installed."""
+    top = Path(empty.path).parent
+    if not made.exists():
+        GitRepo.create(top / "hub.git", "--bare")
+        empty.git("remote", "add", "origin", "../hub.git")
+        empty.out("run", "--name", "one", "--", "true")
+        assert "git push sends runs along" in empty.out("remote", "share", "origin")
+        assert "installed in" in empty.out("hooks", "install")
+        shutil.copytree(top, made, symlinks=True)
+    else:
+        shutil.rmtree(empty.path)
+        shutil.copytree(made, top, symlinks=True, dirs_exist_ok=True)
     return empty
 
 
@@ -177,18 +197,22 @@ def test_offline_a_push_is_the_users_alone(shared: Project) -> None:
 
 
 def test_init_installs_the_hook_unless_it_is_not_wished(empty: Project) -> None:
-    GitRepo.create(f"{empty.path}/../hub.git", "--bare")
     hook = Path(empty.path, ".git/hooks/pre-push")
-    assert "sends runs along" not in empty.out("init")  # there is no remote
-    empty.git("remote", "add", "origin", "../hub.git")
+    switch = Path(empty.path, ".git/gittrack/autorecord")
     assert "would write" in empty.out("init", "--dry-run") and not hook.exists()
     empty.out("init", "--no-hooks")
-    assert not hook.exists()
     assert empty.gittrack("init", GITTRACK_HOOKS_INSTALL="no").stdout.count("pre-push") == 0
-    assert "wrote .git/hooks/pre-push: git push sends runs along" in empty.out("init")
+    assert not hook.exists() and not switch.exists()
+    assert empty.out("init").endswith(
+        "wrote .git/hooks/pre-push: git push sends runs along, once shared\n"
+        "wrote .git/hooks/post-commit and 3 more: commits are recorded\n"
+    )
+    assert switch.exists()
+    empty.git("remote", "add", "origin", "../hub.git")
     assert "pre-push" not in empty.out("init")
 
 
+@without_configured_hooks
 def test_where_the_hook_cannot_be_that_is_said_and_runs_are_shared(empty: Project) -> None:
     GitRepo.create(f"{empty.path}/../hub.git", "--bare")
     empty.git("remote", "add", "origin", "../hub.git")
@@ -242,29 +266,104 @@ def test_from_a_linked_worktree_and_a_submodule(shared: Project) -> None:
 
 
 def test_the_command_says_what_it_did_and_what_is_left(empty: Project) -> None:
-    path = f"{empty.path}/.git/hooks/pre-push"
-    assert empty.out("hooks") == f"pre-push: missing, {path}\nnext: gittrack hooks install\n"
-    assert empty.out("hooks", "install", "-n") == f"pre-push: would be written, {path}\n"
-    assert not os.path.exists(path)
-    assert empty.out("hooks", "install") == f"pre-push: written, {path}\n"
-    assert empty.out("hooks", "install") == f"pre-push: installed, {path}\n"
-    record = {
-        "name": "pre-push", "path": path, "state": "installed", "why": "", "snippet_file": "",
-        "snippet": "",
-    }  # fmt: skip
-    assert json.loads(empty.out("hooks", "status", "--format", "json")) == [record]
-    assert empty.out("hooks", "uninstall", "--dry-run") == f"pre-push: would be removed, {path}\n"
-    assert empty.out("hooks", "uninstall") == f"pre-push: removed, {path}\n"
-    assert empty.out("hooks", "uninstall") == f"pre-push: missing, {path}\n"
+    folder = f"{empty.path}/.git/hooks"
+    names = "  pre-push, post-commit, post-merge, post-rewrite, post-applypatch\n"
+    switch = Path(empty.path, ".git/gittrack/autorecord")
 
-    empty.git("config", "core.hooksPath", ".husky/_")
-    done = empty.gittrack("hooks", "install")
-    assert (done.returncode, done.stderr) == (1, "")
-    assert f"add to {empty.path}/.husky/pre-push:\n\n    if command -v gittrack" in done.stdout
-    assert empty.gittrack("hooks").returncode == 0
+    def says(state: str, *words: str) -> bool:
+        return empty.out("hooks", *words) == f"{state} {folder}\n{names}"
+
+    assert empty.out("hooks") == f"missing in {folder}\n{names}next: gittrack hooks install\n"
+    assert says("would be written in", "install", "-n")
+    assert not os.path.exists(f"{folder}/pre-push") and not switch.exists()
+    assert says("written in", "install") and switch.exists()
+    assert says("installed in", "install")
+    record = {
+        "name": "pre-push", "path": f"{folder}/pre-push", "state": "installed", "why": "",
+        "snippet_file": "", "snippet": "",
+    }  # fmt: skip
+    found = json.loads(empty.out("hooks", "status", "--format", "json"))
+    assert len(found) == 5 and found[0] == record
+    assert says("would be removed from", "uninstall", "--dry-run") and switch.exists()
+    assert says("removed from", "uninstall") and not switch.exists()
+    assert says("missing in", "uninstall")
     done = empty.gittrack("-C", ".git", "hooks", "install")
     assert done.returncode == 1 and "next:  gittrack -C WORKTREE hooks install" in done.stderr
     assert empty.gittrack("hooks", "remove").returncode == 2
+
+
+@without_configured_hooks
+def test_what_is_left_to_add_by_hand_is_shown_once_for_each_file(empty: Project) -> None:
+    empty.git("config", "core.hooksPath", ".husky/_")
+    done = empty.gittrack("hooks", "install", GITTRACK_HOOKS_TRAILER="yes")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"add to {empty.path}/.husky/post-commit:\n\n    if command -v gittrack" in done.stdout
+    assert "post-applypatch,\n  prepare-commit-msg\n" in done.stdout
+    assert Path(empty.path, ".git/gittrack/autorecord").exists()
+    assert empty.gittrack("hooks").returncode == 0
+
+
+# -- commits ---------------------------------------------------------------------------------
+
+#: Before any run of this machine.
+OLD = {"GIT_COMMITTER_DATE": "1700000000 +0000"}
+
+
+def trailers(repo: GitRepo) -> str:
+    return repo.git("log", "-1", "--format=%(trailers:only,unfold)")
+
+
+def test_a_commit_names_the_run_before_it_if_that_is_wished(empty: Project) -> None:
+    env = {**environment(), **OLD}
+    empty.git("commit", "--amend", "-q", "--no-edit", env=env)
+    empty.out("run", "--name", "one", "--", "true")
+    run = empty.out("log", "--format", "%h").strip()
+    empty.out("hooks", "install")
+    empty.git("commit", "-q", "--allow-empty", "-m", "not wished", env=env)
+    assert trailers(empty) == ""
+    empty.git("reset", "-q", "--hard", "HEAD~")
+    empty.git("config", "gittrack.hooks.trailer", "true")
+    assert "prepare-commit-msg" in empty.out("hooks", "install")
+    # Neither what is amended nor what is merged comes from a run.
+    empty.git("commit", "-q", "--amend", "--no-edit", env=env)
+    assert trailers(empty) == ""
+    empty.git("reset", "-q", "--hard", "HEAD@{1}")
+    empty.git("switch", "-qc", "side", "HEAD")
+    empty.git("commit", "-q", "--allow-empty", "-m", "a result\n\nReviewed-by: Ada", env=env)
+    assert trailers(empty) == f"Reviewed-by: Ada\nGittrack-Run: {run}\n"
+    empty.git("commit", "-q", "--allow-empty", "-m", "another", env=env)
+    assert trailers(empty) == ""
+    empty.git("switch", "-q", "main")
+    empty.git("merge", "-q", "--no-ff", "--no-edit", "side", env=env)
+    assert trailers(empty) == ""
+    assert "prepare-commit-msg" in empty.out("hooks", "uninstall")
+    assert not Path(empty.path, ".git/hooks/prepare-commit-msg").exists()
+
+
+def test_frameworks_that_start_the_command_have_the_same_noted(empty: Project) -> None:
+    empty.out("hooks", "install")
+    head = empty.git("rev-parse", "HEAD")
+    common = f"{empty.path}/.git"
+
+    def call(*words: str, said: str = "", **env: str) -> list[tuple[str, ...]]:
+        Path(hints_file(common)).unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "gittrack", "hook", *words], cwd=empty.path, input=said,
+            env={**environment(), **env}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        return [tuple(word for word in hint if word) for hint in read_hints(common)[0]]
+
+    assert call("post-commit") == call("post-merge", "0") == [("commit", head)]
+    assert call("post-merge", "1") == call("post-merge", PRE_COMMIT_IS_SQUASH_MERGE="1") == []
+    pairs = f"{'1' * 40} {head}\n{'2' * 40} {head}\n"
+    assert call("post-rewrite", "rebase", said=pairs) == [
+        ("rewrite", head, digit * 40, "rebase") for digit in "12"
+    ]
+    # pre-commit does not hand on the pairs.
+    assert call("post-rewrite", PRE_COMMIT_REWRITE_COMMAND="amend") == [("commit", head)]
+    Path(common, "rebase-merge").mkdir()
+    assert call("post-applypatch") == []
 
 
 # -- gittrack hook ---------------------------------------------------------------------------

@@ -42,21 +42,22 @@ def git_of(repo: GitRepo) -> tuple[Git, dict[str, list[str]]]:
 
 
 def install(repo: GitRepo, *, dry_run: bool = False) -> Hook:
-    """Install the one hook that there is."""
-    (hook,) = hooks.install(*git_of(repo), dry_run=dry_run)
-    return hook
+    """Install all hooks; how this one stands then."""
+    return _pick(hooks.install(*git_of(repo), dry_run=dry_run))
 
 
 def uninstall(repo: GitRepo, *, dry_run: bool = False) -> Hook:
-    """Take it away."""
-    (hook,) = hooks.uninstall(*git_of(repo), dry_run=dry_run)
-    return hook
+    """Take them away."""
+    return _pick(hooks.uninstall(*git_of(repo), dry_run=dry_run))
 
 
 def status(repo: GitRepo) -> Hook:
     """How it stands."""
-    (hook,) = hooks.status(*git_of(repo))
-    return hook
+    return _pick(hooks.status(*git_of(repo)))
+
+
+def _pick(found: list[Hook]) -> Hook:
+    return next(hook for hook in found if hook.name == NAME)
 
 
 def hook_of(body: str, head: str = "#!/bin/sh") -> bytes:
@@ -124,10 +125,12 @@ class Desk:
             (tools / name).symlink_to(str(shutil.which(name)))
         return str(tools)
 
-    def listing(self) -> dict[str, tuple[int, bytes | str]]:
-        """Every file among the hooks: mode, and content or target."""
+    def listing(self, of: str = "") -> dict[str, tuple[int, bytes | str]]:
+        """Every file among the hooks, or those of one hook: mode, and content or target."""
         found: dict[str, tuple[int, bytes | str]] = {}
         for path in self.hook.parent.iterdir() if self.hook.parent.is_dir() else ():
+            if not path.name.startswith(of):
+                continue
             mode = stat.S_IMODE(path.lstat().st_mode)
             found[path.name] = (mode, os.readlink(path) if path.is_symlink() else path.read_bytes())
         return found

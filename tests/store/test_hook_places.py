@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gittrack.errors import NotARepositoryError
-from gittrack.store import hooks
+from gittrack.store import frameworks, hooks
 from gittrack.store.git import Git
 from gittrack.store.hooks import Hook
 from gittrack.store.paths import find_paths
@@ -20,12 +21,15 @@ from tests.store.desk import (
     NOTE,
     PYTHON_NOTE,
     Desk,
+    git_of,
     install,
     make_program,
     status,
     uninstall,
 )
 from tests.support import GitRepo
+
+ROOT = Path(__file__).parents[2]
 
 # -- frameworks ------------------------------------------------------------------------------
 
@@ -76,7 +80,7 @@ def test_pre_commit_itself_goes_on_and_what_lasts_is_said(
     desk.repo.write(".pre-commit-config.yaml", PRE_COMMIT_CONFIG + hook.snippet)
     desk.repo.commit()
     assert status(desk.repo).state == install(desk.repo).state == "installed"
-    assert desk.listing() == before
+    assert desk.listing(NAME) == {key: it for key, it in before.items() if key.startswith(NAME)}
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     arrived, ours, theirs = desk.push("two")
     assert arrived and theirs == "pre-commit\n"
@@ -103,6 +107,28 @@ def test_a_pre_commit_that_is_installed_over_ours_runs_ours(desk: Desk, kind: st
     assert desk.push("two")[1] == ""
     pre_commit(desk, "uninstall", "--hook-type", NAME)
     assert desk.listing() == before
+
+
+def test_pre_commit_takes_what_is_offered_to_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = ROOT / ".pre-commit-hooks.yaml"
+    pre_commit(desk, "validate-manifest", str(manifest))
+    offered = re.findall(r"id: gittrack-(\S+)", manifest.read_text())
+    names = [*hooks.NAMES, hooks.TRAILER]
+    known = [name for name in names if name not in frameworks.PRE_COMMIT.lacks]
+    assert sorted(offered) == sorted([*known, "scan"])
+    # What the report says to add for each of them, in one file.
+    snippets = "".join(frameworks.PRE_COMMIT.snippet.format(name=name) for name in known)
+    desk.repo.write(".pre-commit-config.yaml", f"repos:\n{snippets}")
+    desk.repo.commit()
+    types = [word for name in known for word in ("--hook-type", name)]
+    pre_commit(desk, "install", *types)
+    taken = {hook.name for hook in hooks.status(*git_of(desk.repo)) if hook.state == "installed"}
+    assert taken == set(known)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    desk.repo.git("commit", "-q", "--allow-empty", "-m", "one")
+    assert desk.ours.read_text() == "hook prepare-commit-msg \nhook post-commit \n"
 
 
 #: What `lefthook install` 2.2 writes, its search for itself cut short.
@@ -155,7 +181,7 @@ def test_a_hook_of_lefthook_gets_the_block_and_what_lasts_is_said(
     assert desk.listing() == before
     desk.repo.write(settings, hook.snippet)
     assert install(desk.repo) == Hook(NAME, f"{desk.repo.path}/{settings}", "installed")
-    assert desk.listing() == before
+    assert desk.hook.read_bytes() == LEFTHOOK
 
 
 def test_husky_keeps_its_folder_and_is_told_the_line(
@@ -220,7 +246,9 @@ def test_a_hook_that_git_no_longer_looks_at_is_shown_and_taken_away(desk: Desk) 
     install(desk.repo)
     desk.repo.git("config", "core.hooksPath", "/dev/null")
     hook = status(desk.repo)
-    assert hook.state == "shadowed" and str(desk.hook) in hook.why and "/dev/null" in hook.why
+    assert (
+        hook.state == "shadowed" and str(desk.hook.parent) in hook.why and "/dev/null" in hook.why
+    )
     assert uninstall(desk.repo).state == "removed"
     assert not desk.hook.exists()
     assert desk.repo.git("config", "core.hooksPath") == "/dev/null"

@@ -95,7 +95,8 @@ def test_where_every_part_of_a_pipe_counts_what_is_not_read_does_not(
     tmp_path: Path, program: str
 ) -> None:
     hook = make_hook(tmp_path, hook_of("exit 0", head("bash", " -eo pipefail")), program)
-    for said in (INPUTS["many"], INPUTS["many"] + b"unended"):
+    # More than a pipe holds; bash takes seconds to see that much has no line end.
+    for said in (INPUTS["many"], INPUTS["many"][:70_000] + b"unended"):
         assert run(hook, said).returncode == 0
 
 
@@ -221,9 +222,82 @@ def test_without_a_console_script_python_is_started_beside_the_work_tree(
 
 
 def test_the_hooks_lie_in_the_package_and_at_the_top() -> None:
-    for name in hooks.NAMES:
+    names = (*hooks.NAMES, hooks.TRAILER)
+    for name in names:
         assert hooks.read_script(name) == (ROOT / "hooks" / name).read_bytes()
         assert os.access(ROOT / "hooks" / name, os.X_OK)
-        # As shipped it starts what PATH has.
-        assert hookfile.find_program(hooks.read_script(name)) == ""
-    assert sorted(hooks.NAMES) == sorted(os.listdir(ROOT / "hooks"))
+        # As shipped they start what PATH has, or nothing at all.
+        starts = name in (NAME, hooks.TRAILER)
+        assert hookfile.find_program(hooks.read_script(name)) == ("" if starts else None)
+    assert sorted(names) == sorted(os.listdir(ROOT / "hooks"))
+
+
+# -- those that leave a note -----------------------------------------------------------------
+
+OIDS = ("1" * 40, "2" * 40, "3" * 40)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_note_is_left_in_every_shell(tmp_path: Path, shell: str) -> None:
+    git_dir = tmp_path / ".git"
+    (git_dir / "refs" / "heads").mkdir(parents=True)
+    (git_dir / "HEAD").write_text("ref: refs/heads/main\n")
+    (git_dir / "refs" / "heads" / "main").write_text(f"{OIDS[0]}\n")
+    (git_dir / "gittrack").mkdir()
+    hints = git_dir / "gittrack" / "hints"
+    pairs = f"{OIDS[1]} {OIDS[0]}\n{OIDS[2]} {OIDS[0]}\n".encode()
+    commit = f"commit {OIDS[0]}\n"
+    rewrites = "".join(f"rewrite {oid} {OIDS[0]} amend\n" for oid in OIDS[1:])
+    cases = [
+        ("post-commit", "", commit), ("post-applypatch", "", commit), ("post-merge", "0", commit),
+        ("post-merge", "1", ""), ("post-rewrite", "amend", rewrites),
+    ]  # fmt: skip
+    for options in ("", " -e", " -eu"):
+        for name, word, expected in cases:
+            hook = tmp_path / "a hook" / name
+            hook.parent.mkdir(exist_ok=True)
+            text = hook_of(f"set >after; {READS}", head(shell, options))
+            hook.write_bytes(hookfile.with_block(text, hooks.read_script(name)))
+            hook.chmod(0o755)
+            hints.write_text("")
+            done = subprocess.run(
+                [str(hook), word], cwd=tmp_path, input=pairs, capture_output=True, check=False
+            )
+            assert (done.returncode, done.stdout, done.stderr) == (7, b"said\n", b""), name
+            assert hints.read_text() == expected, name
+            # What follows reads all, and finds no variable of ours.
+            assert (tmp_path / "theirs").read_bytes() == pairs
+            seen = (tmp_path / "after").read_text()
+            assert "\n_gittrack" not in seen
+        for said in (most[:9000] for most in INPUTS.values()) if not options else ():
+            subprocess.run([str(hook), word], cwd=tmp_path, input=said, check=False)
+            assert (tmp_path / "theirs").read_bytes() == said
+
+
+def test_what_hooks_have_in_common_is_the_same() -> None:
+    texts = {name: hooks.read_script(name).decode() for name in (*hooks.NAMES, hooks.TRAILER)}
+    commit = texts["post-commit"]
+    squash = '# 1: --squash has made no commit yet.\n[ "${GITTRACK-}" = 0 ] || [ "${1-}" = 1 ] || {'
+    merge = texts["post-merge"].replace(squash, '[ "${GITTRACK-}" = 0 ] || {')
+    assert merge.replace("post-merge", "post-commit") == commit
+    patch = texts["post-applypatch"].replace("post-applypatch", "post-commit")
+    assert patch.split() == commit.split()
+
+    def part(name: str, begin: str, end: str) -> str:
+        text = texts[name]
+        return "".join(text[text.index(begin) : text.index(end)].split())
+
+    replays = [
+        part(name, "# Nothing read is nothing", "unset _gittrack")
+        for name in (NAME, "post-rewrite")
+    ]
+    assert replays[0] == replays[1]
+    finds = [
+        part(name, "# `gittrack hooks install` writes its", "if [ -n")
+        for name in (NAME, hooks.TRAILER)
+    ]
+    assert finds[0].removesuffix("#Thedotkeepsthelineendsthat$()wouldcut.") == finds[1]
+    places = [
+        part(name, "# A linked worktree says", "esac") for name in ("post-commit", "post-rewrite")
+    ]
+    assert places[0] == places[1]

@@ -12,7 +12,7 @@ from threading import Barrier, Thread
 import pytest
 
 from gittrack.errors import GittrackError
-from gittrack.store import hookfile, hooks
+from gittrack.store import hookfile
 from gittrack.store.hooks import Hook
 from tests.store.desk import (
     NAME,
@@ -20,7 +20,6 @@ from tests.store.desk import (
     PYTHON_NOTE,
     Desk,
     fill,
-    git_of,
     hook_of,
     install,
     make_program,
@@ -246,15 +245,15 @@ def test_edited_with_another_hook_set_aside_both_are_left(desk: Desk) -> None:
     install(desk.repo)
     with desk.hook.open("a") as file:
         file.write("# mine\n")
-    there = desk.listing()
+    there = desk.listing(NAME)
     hook = uninstall(desk.repo)
     assert hook.state == "left" and "gittrack-legacy" in hook.why
-    assert desk.listing() == there
+    assert desk.listing(NAME) == there
     # Another tool has put its own in the place.
     desk.hook.write_bytes(hook_of("exit 0"))
-    there = desk.listing()
+    there = desk.listing(NAME)
     assert uninstall(desk.repo).state == "left"
-    assert desk.listing() == there
+    assert desk.listing(NAME) == there
 
 
 @pytest.mark.parametrize("cut", [b"# <<< gittrack <<<\n", b"# >>> gittrack >>>\n# Sends"])
@@ -382,24 +381,4 @@ def test_many_that_install_at_once_install_it_once(desk: Desk, kind: str | None)
         if step is install:
             assert desk.hook.read_bytes().count(b">>> gittrack >>>") == 1
             assert hookfile.has_block(desk.hook.read_bytes())
-    assert desk.listing() == before
-
-
-def test_several_hooks_are_installed_alike(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts = desk.folder / "scripts"
-    scripts.mkdir()
-    for name in ("pre-push", "post-commit"):
-        text = (ROOT / "hooks" / NAME).read_text().replace(NAME, name)
-        (scripts / name).write_text(text)
-    monkeypatch.setattr(hooks, "_SCRIPTS", str(scripts))
-    monkeypatch.setattr(hooks, "NAMES", ("pre-push", "post-commit"))
-    before = desk.listing()
-    found = hooks.install(*git_of(desk.repo))
-    assert [(hook.name, hook.state) for hook in found] == [
-        ("pre-push", "written"), ("post-commit", "written")
-    ]  # fmt: skip
-    desk.repo.commit("more")
-    assert desk.ours.read_text().startswith("hook post-commit --parent ")
-    assert [hook.state for hook in hooks.status(*git_of(desk.repo))] == ["installed"] * 2
-    hooks.uninstall(*git_of(desk.repo))
     assert desk.listing() == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from gittrack.cli import arguments
@@ -55,11 +57,28 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _render(hooks: Sequence[Hook], *, dry_run: bool) -> Iterator[str]:
+    """Hooks that stand alike on one line, and what is left to do once for each file."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for hook in hooks:
-        would = "would be " if dry_run and hook.state in ("written", "removed", "restored") else ""
-        why = f"; {safe(hook.why)}" if hook.why else ""
-        yield f"{hook.name}: {would}{hook.state}, {safe(hook.path)}{why}"
+        folder, name = os.path.split(hook.path)
+        place = folder if name == hook.name else hook.path
+        # A reason that names a file is one hook's alone.
+        groups.setdefault((hook.state, hook.why, place), []).append(hook.name)
+    for (state, why, place), names in groups.items():
+        would = "would be " if dry_run and state in ("written", "removed", "restored") else ""
+        yield f"{would}{state} {'from' if state == 'removed' else 'in'} {safe(place)}"
+        yield from textwrap.wrap(
+            ", ".join(names), 80, initial_indent="  ", subsequent_indent="  ",
+            break_on_hyphens=False,
+        )  # fmt: skip
+        if why:
+            yield f"  {safe(why)}"
+    snippets: dict[str, str] = {}
+    for hook in hooks:
         if hook.snippet:
-            yield f"add to {safe(hook.snippet_file)}:"
-            yield ""
-            yield from (f"    {line}" for line in safe_lines(hook.snippet))
+            snippets[hook.snippet_file] = snippets.get(hook.snippet_file, "") + hook.snippet
+    for file, snippet in snippets.items():
+        yield f"add to {safe(file)}:"
+        yield ""
+        yield from (f"    {line}" for line in safe_lines(snippet))
+        yield ""

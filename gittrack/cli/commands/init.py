@@ -26,6 +26,5 @@ def run(args: argparse.Namespace, out: Output) -> int:
     with open_repo(out) as repo:
         done = repo.init(hooks=not args.no_hooks, dry_run=args.dry_run)
     out.lines(safe(line) for line in done.lines)
-    if done.share is not None:
-        out.lines(hook_lines(done.share.hooks, dry_run=args.dry_run))
+    out.lines(hook_lines(done.hooks, dry_run=args.dry_run, shares=done.share is not None))
     return EXIT_OK
