@@ -83,6 +83,32 @@ class Artifact(NamedTuple):
     files: int | None = None
 
 
+class Dataset(NamedTuple):
+    """Data that went into a run.
+
+    `digest` says before its colon what it is of: `md5` is DVC's, of a file, or with `.dir` at its
+    end of a folder; `table` and `array` are of values in memory, `uri` of an address alone.
+    `context` is what the data was for, such as `training`. `dvc` is the file of DVC's that the
+    digest was taken from. With `sampled` the digest covers a sample, and of the columns in `opaque`
+    the types of values alone. `schema` has the name and type of each column, of 500 at most.
+    """
+
+    name: str
+    digest: str
+    context: str = ""
+    source: str = ""
+    kind: str = ""
+    size_bytes: int | None = None
+    files: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    shape: tuple[int, ...] | None = None
+    sampled: bool = False
+    opaque: tuple[str, ...] = ()
+    dvc: str = ""
+    schema: tuple[tuple[str, str], ...] = ()
+
+
 class Source(NamedTuple):
     """What ran: `base` commit + overlay + the listed changes = `tree`.
 
