@@ -114,6 +114,10 @@ class UndecidedError(GittrackError):
     exit_code = EXIT_UNDECIDED
 
 
+class DatasetNotFoundError(GittrackError):
+    """No run used a dataset of that name."""
+
+
 class QueryError(UsageError):
     """A filter or an ordering cannot be understood."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gittrack.core import codec, join, kept, names, yamltext
+from gittrack.core import codec, dataset, join, kept, names, schema, yamltext
 from gittrack.core.model import DEFAULT_EXPERIMENT
 from gittrack.repo.seal import first_files
 from gittrack.store import layout
@@ -74,6 +74,19 @@ def test_summaries_of_the_example_segment_are_the_example_summary() -> None:
     summary = next(text for _, title, text in EXAMPLES if title == "metrics.yaml").encode()
     found = codec.summarise(codec.decode_points(segment))
     assert codec.encode_summaries([codec.segment_name("6ec632eb", segment)], found) == summary
+
+
+def test_keys_of_datasets_follow_from_their_values() -> None:
+    example = next(text for _, title, text in EXAMPLES if title == layout.INPUTS_FILE)
+    found = codec.decode_mapping(example.encode())
+    assert [dataset.name_of(key) for key in found] == [
+        "data/old.csv", "images", "labels.csv", "train", "train",
+    ]  # fmt: skip
+    assert not any(dataset.is_misnamed(key, facts) for key, facts in found.items())
+    known = {key for facts in found.values() for key in facts} | {"files", "opaque", "columns"}
+    assert known == {"digest", *schema.DATASET}
+    said = {word for cells in rows("| key | holds |") for word in re.findall(r"\w+", cells[0])}
+    assert said == known
 
 
 def test_names() -> None:

@@ -11,8 +11,8 @@ from gittrack.errors import UsageError
 RUN_HELP = "an id, the start of one, a name, @, @{-1}, @{best:KEY}, EXPERIMENT/NAME or a commit"
 
 #: What an argument's values are; `cli.completion` knows how to list each.
-RUNS, EXPERIMENTS, FIELDS, COLUMNS, METRICS, FILES = (
-    "runs", "experiments", "fields", "columns", "metrics", "files",
+RUNS, EXPERIMENTS, DATASETS, FIELDS, COLUMNS, METRICS, FILES = (
+    "runs", "experiments", "datasets", "fields", "columns", "metrics", "files",
 )  # fmt: skip
 COMPLETES = "completes"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gittrack.cli.output.columns import FACT_NAMES
 from gittrack.cli.output.text import safe
-from gittrack.core.query import ATTRIBUTES
+from gittrack.core.query import ATTRIBUTES, DATASET_FIELDS
 from gittrack.errors import GittrackError
 
 _MOST_RUNS = 200
@@ -140,14 +140,25 @@ def _values(action: argparse.Action, typed: str) -> Iterator[tuple[str, str]]:
     elif kind == arguments.METRICS:
         keys = ((name.removeprefix("metrics."), text) for name, text in _keys() if text == "metric")
         yield from _matching(keys, typed)
+    elif kind == arguments.DATASETS:
+        yield from _matching(_datasets(), typed)
     elif kind in (arguments.FIELDS, arguments.COLUMNS):
         # After a comma, and inside a filter, the last word is what is typed.
         start = max(typed.rfind(mark) + 1 for mark in ", (")
         start += typed[start : start + 1] == "-"
         lead, rest = typed[:start], typed[start:]
-        facts = FACT_NAMES if kind == arguments.COLUMNS else ATTRIBUTES
+        fields = [*ATTRIBUTES, *(f"datasets.{name}" for name in DATASET_FIELDS)]
+        facts = FACT_NAMES if kind == arguments.COLUMNS else fields
         found = [*((name, "") for name in facts), *_keys()]
         yield from ((lead + name, text) for name, text in _matching(found, rest))
+
+
+def _datasets() -> Iterator[tuple[str, str]]:
+    from gittrack.repo import Repo
+
+    with Repo.find() as repo:
+        found = repo.datasets()
+    yield from ((item.name, f"{item.runs} runs") for item in found)
 
 
 def _runs() -> Iterator[tuple[str, str]]:

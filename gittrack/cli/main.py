@@ -29,6 +29,7 @@ COMMANDS = {
     "blame": "name the commit where the level of a metric shifts",
     "bisect": "find the first commit at which a condition holds",
     "history": "show who changed what of a run",
+    "data": "list the datasets that runs used, and their versions",
     "experiments": "list, create, rename, delete, restore and tag experiments",
     "tag": "set and remove tags of a run",
     "note": "describe a run",

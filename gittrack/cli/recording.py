@@ -36,7 +36,7 @@ def add_new_run(parser: argparse.ArgumentParser) -> None:
     arguments.completed(
         parser.add_argument(
             "--input", metavar="PATH", action="append", default=[],
-            help="record the digest of data that goes in; repeatable",
+            help="record which data goes in: a file, a folder or a URI; repeatable",
         ),
         arguments.FILES,
     )  # fmt: skip

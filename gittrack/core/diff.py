@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gittrack.core.dataset import by_label, is_same_data
 from gittrack.core.headline import is_system
-from gittrack.core.model import MetricSummary, Run, Source
+from gittrack.core.model import Dataset, MetricSummary, Run, Source
 
 ADDED = "added"
 REMOVED = "removed"
@@ -132,10 +133,11 @@ _ATTRIBUTES = (
 
 
 class Surroundings(NamedTuple):
-    """What a Run does not hold itself, as flat mappings."""
+    """What a Run does not hold itself: its environment, flat, and its data with the schemas."""
 
     environment: Mapping[str, Any] = {}
-    data: Mapping[str, Any] = {}
+    inputs: tuple[Dataset, ...] = ()
+    outputs: tuple[Dataset, ...] = ()
 
 
 def diff_runs(
@@ -175,8 +177,35 @@ def diff_runs(
         metrics_equal=metrics_equal,
         source=source,
         environment=changes_between(before.environment, after.environment, equal=equal)[0],
-        data=changes_between(before.data, after.data, equal=equal)[0],
+        data=(
+            *data_changes(before.inputs, after.inputs, equal=equal),
+            *data_changes(before.outputs, after.outputs, equal=equal),
+        ),
     )
+
+
+def data_changes(
+    a: Sequence[Dataset], b: Sequence[Dataset], *, equal: bool = False
+) -> tuple[Change, ...]:
+    """The datasets that differ, and after one whose columns differ these, as `NAME: COLUMN`.
+
+    Data is the same when digest and size are, wherever it lay.
+    """
+    old, new = by_label(a, b)
+    changes: list[Change] = []
+    for key in sorted(old.keys() | new.keys()):
+        x, y = old.get(key), new.get(key)
+        if x is None or y is None:
+            changes.append(Change(key, ADDED if x is None else REMOVED, x, y))
+            continue
+        if not is_same_data(x, y):
+            changes.append(Change(key, CHANGED, x, y))
+        elif equal:
+            changes.append(Change(key, EQUAL, x, y))
+        if x.schema and y.schema:
+            columns = changes_between(dict(x.schema), dict(y.schema))[0]
+            changes += [item._replace(key=f"{key}: {item.key}") for item in columns]
+    return tuple(changes)
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

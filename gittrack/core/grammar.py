@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gittrack.core.model import STATUSES
 from gittrack.core.query import (
     ATTRIBUTES,
+    DATASET_FIELDS,
     And,
     Compare,
     Expr,
@@ -34,7 +35,7 @@ _STATUS = Field("attribute", "status")
 _STATS = ("last", "min", "max", "count")
 _ORDERED = ("<", "<=", ">", ">=")
 _SPELLINGS = {"==": "=", "<>": "!="}
-_PLURAL = {"metric": "metrics", "param": "params", "tag": "tags"}
+_PLURAL = {"metric": "metrics", "param": "params", "tag": "tags", "dataset": "datasets"}
 _ALIASES = {
     "id": "run_id",
     "name": "run_name",
@@ -55,6 +56,8 @@ _PREFIXES = {
     "parameters": "param",
     "tag": "tag",
     "tags": "tag",
+    "dataset": "dataset",
+    "datasets": "dataset",
     "attr": "attribute",
     "attribute": "attribute",
     "attributes": "attribute",
@@ -324,6 +327,8 @@ class Parser:
             key = self.take().text
         if kind is None:
             return self.attribute(token.text, token.start)
+        if kind == "dataset" and key not in DATASET_FIELDS:
+            raise self.error(token.start, " or ".join(f"datasets.{k}" for k in DATASET_FIELDS))
         return self.attribute(key, token.start) if kind == "attribute" else Field(kind, key)
 
     def attribute(self, name: str, at: int) -> Field:
@@ -351,7 +356,7 @@ class Parser:
     def type_of(self, field: Field) -> str:
         if field.kind == "attribute":
             return ATTRIBUTES[field.key]
-        return {"metric": "number", "param": "any", "tag": "text"}[field.kind]
+        return {"metric": "number", "param": "any", "tag": "text", "dataset": "text"}[field.kind]
 
     def name_of(self, field: Field) -> str:
         prefix = _PLURAL.get(field.kind)
@@ -451,6 +456,9 @@ class Parser:
             if not bare.text:
                 self.take()
         field = self.field()
+        if field.kind == "dataset":
+            what = "a field of which a run has one, such as metrics.loss or start_time"
+            raise self.error(token.start, what)
         descending = minus
         if not minus and self.is_word("asc", "desc"):
             descending = self.take().text.lower() == "desc"

@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from gittrack.core import codec, join, kept, names, schema
+from gittrack.core.dataset import is_misnamed
 from gittrack.core.join import FileClass
 from gittrack.core.model import MetricSummary, Source, Stamp
 from gittrack.core.record import (
@@ -180,6 +181,11 @@ class RunLaws:
             for key, facts in self._values.get(name, {}).items():
                 if not (isinstance(facts, dict) and is_text(facts.get("digest"))):
                     yield Fault(name, f"{shown(key)} has no digest", BROKEN)
+                    continue
+                wrong = schema.mistyped(facts, schema.DATASET)
+                yield from (Fault(name, f"{shown(key)}: {what}", BROKEN) for what in wrong)
+                if is_misnamed(key, facts):
+                    yield Fault(name, f"{shown(key)} is not named by its value", BROKEN)
 
     def _writers(self) -> Iterator[Fault]:
         for name in self._in("writers"):

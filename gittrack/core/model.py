@@ -173,7 +173,11 @@ class RunData(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A run as it was read, from the store, a journal or both."""
+    """A run as it was read, from the store, a journal or both.
+
+    `inputs` come without their schemas, which `Repo.get_inputs` has: a hundred thousand runs are
+    held in memory, and all may name the columns of one table.
+    """
 
     id: str
     experiment_id: str
@@ -205,7 +209,8 @@ class Run(NamedTuple):
     redacted: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     artifacts: Mapping[str, Artifact] = {}
-    #: Further commits that the run belongs to, each with the reason: `core.links` has them.
+    inputs: tuple[Dataset, ...] = ()
+    #: Further commits that the run belongs to, each with the reason; see `repo.linking`.
     links: Mapping[str, str] = {}
 
     @property

@@ -8,6 +8,7 @@ The grammar is MLflow's, with `or`, `not`, parentheses and types added:
               | ["not"] ("like" | "ilike") text | ["not"] "in" "(" value {"," value} ")"
               | "is" ["not"] "null"
     field     = "metrics." key | "params." key | "tags." key | ["attributes."] name
+              | "datasets." ("name" | "digest" | "context")
               | ("last" | "min" | "max" | "count") "(" "metrics." key ")"
 
 A key stands bare (`metrics.val/acc`) or in backticks or quotes (`metrics."val acc"`). In quotes
@@ -27,6 +28,8 @@ What comparisons mean:
   orders by its first instant, and `=` holds for the whole unit written: '2026-11-01' is that day.
 - `duration` is in seconds, or text such as '90s', '5m', '2h'.
 - `status` ignores case. A commit equals its abbreviations of 4 hex digits or more.
+- A run may have many datasets: a test holds if it does for one of them, `!=` and `not like` too,
+  and two tests may be met by two datasets. No ordering goes by them.
 - LIKE is case-sensitive, ILIKE is not; `%` is any text and `_` any one character.
 """
 
@@ -46,7 +49,7 @@ Literal = Union[str, int, float, bool]
 class Field(NamedTuple):
     """What a test looks at; `stat` matters for metrics alone."""
 
-    kind: str  # attribute | metric | param | tag
+    kind: str  # attribute | metric | param | tag | dataset
     key: str
     stat: str = "last"  # last | min | max | count
 
@@ -118,6 +121,8 @@ ATTRIBUTES = {
     "dirty": "boolean",
     "deleted": "boolean",
 }
+#: What can be asked of the datasets of a run.
+DATASET_FIELDS = ("name", "digest", "context")
 _ORDERED = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _NUMBER = re.compile(
     r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|\.?nan|\.?inf|infinity)",
@@ -157,9 +162,19 @@ def predicate(expr: Expr, run: Run) -> bool:
         return any(predicate(item, run) for item in expr.items)
     if isinstance(expr, Not):
         return not predicate(expr.item, run)
+    if expr.field.kind == "dataset":
+        texts = dataset_texts(expr.field.key, run)
+        if isinstance(expr, IsNull):
+            return (not texts) != expr.negated
+        return any(_passes(expr, text) for text in texts)
     value = field_value(expr.field, run)
     if isinstance(expr, IsNull):
         return (value is None) != expr.negated
+    return _passes(expr, value)
+
+
+def _passes(expr: Compare | In, value: ParamValue) -> bool:
+    """Whether one value passes a test; none passes none."""
     if value is None:
         return False
     if isinstance(expr, In):
@@ -174,8 +189,13 @@ def predicate(expr: Expr, run: Run) -> bool:
     return matches != expr.op.startswith("not")
 
 
+def dataset_texts(key: str, run: Run) -> set[str]:
+    """What the datasets of a run have there; an empty context is none."""
+    return {text for item in run.inputs if (text := getattr(item, key))}
+
+
 def field_value(field: Field, run: Run) -> ParamValue:
-    """The value that tests and orderings see; None when there is none."""
+    """The value that tests and orderings see of anything but datasets; None when there is none."""
     if field.kind == "param":
         return run.params.get(field.key)
     if field.kind == "tag":

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from gittrack.core import codec, kept
+from gittrack.core.dataset import decode_datasets
 from gittrack.core.model import (
     END_STATUSES,
     LOST,
@@ -48,6 +49,7 @@ class Record(NamedTuple):
     artifacts: Mapping[str, Artifact] = {}
     source: Mapping[str, Any] = {}
     conflicts: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = {}
 
 
 def why_unreadable(error: BaseException) -> str:
@@ -101,7 +103,17 @@ def decode_record(
         artifacts=_artifacts(_stamps(files, "artifacts.yaml")),
         source=mapping("source.yaml"),
         conflicts=tuple(sorted(conflicts)),
+        inputs=_inputs(files),
     )
+
+
+def _inputs(files: Mapping[str, bytes]) -> Mapping[str, Any]:
+    """The datasets; of a file that cannot be read none: `show` and `fsck` say what is wrong."""
+    data = files.get("inputs.set.yaml")
+    try:
+        return {} if data is None else codec.decode_mapping(data)
+    except CorruptStoreError:
+        return {}
 
 
 def join_records(a: Record, b: Record) -> Record:
@@ -119,6 +131,7 @@ def join_records(a: Record, b: Record) -> Record:
         artifacts={**a.artifacts, **b.artifacts},
         source=a.source or b.source,
         conflicts=a.conflicts + b.conflicts,
+        inputs={**b.inputs, **a.inputs},
     )
 
 
@@ -197,6 +210,7 @@ def to_run(
         conflicts=record.conflicts,
         artifacts=dict(record.artifacts),
         links=links,
+        inputs=decode_datasets(record.inputs, with_schema=False) if record.inputs else (),
     )
 
 

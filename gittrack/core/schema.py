@@ -84,6 +84,20 @@ NOTES: dict[str, Type] = {
 }
 END: dict[str, Type] = {key: NOTES[key] for key in ("end", "exit", "status")}
 SOURCE: dict[str, Type] = dict.fromkeys(("base", "commit", "tree", "rebuilds"), _ID)
+DATASET: dict[str, Type] = {
+    **dict.fromkeys(("context", "dvc", "kind", "source"), _TEXT),
+    **dict.fromkeys(("columns", "files", "rows", "size"), _NUMBER),
+    "opaque": _TEXTS,
+    "sampled": _YES_NO,
+    "schema": (
+        lambda value: (
+            isinstance(value, list)
+            and all(isinstance(c, list) and len(c) == 2 and all(map(is_text, c)) for c in value)
+        ),
+        "no list of columns, each a name and a type",
+    ),
+    "shape": (lambda v: isinstance(v, list) and all(map(_is_number, v)), "no list of integers"),
+}
 ARTIFACT: dict[str, Type] = {
     "blob": _ID,
     "files": _NUMBER,

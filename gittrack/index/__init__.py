@@ -181,6 +181,23 @@ class Index:
         """Keys of params that runs have, sorted."""
         return self._keys("param")
 
+    def dataset_uses(self, exclude_ids: Collection[str] = ()) -> list[tuple[str, str, str, int]]:
+        """Name and digest of each dataset, with the run that used it and that one's start in ms.
+
+        Of runs that are not deleted, and none of `exclude_ids`.
+        """
+        with self._reading() as db:
+            hidden = set(_hidden_experiments(db))
+            sql = (
+                "SELECT DISTINCT d.name, d.digest, r.run_id, r.start_time, r.experiment_id"
+                " FROM dataset d JOIN run r ON r.n = d.run WHERE r.deleted = 0"
+            )
+            return [
+                (name, digest, run_id, start)
+                for name, digest, run_id, start, experiment in db.execute(sql)
+                if experiment not in hidden and run_id not in exclude_ids
+            ]
+
     def bases(self) -> list[str]:
         """The commits that the sources of runs build on."""
         with self._reading() as db:
@@ -384,6 +401,7 @@ class _Writer:
         self.runs: list[tuple[Any, ...]] = []
         self.bodies: list[tuple[int, str]] = []
         self.keyed: dict[str, list[tuple[Any, ...]]] = {kind: [] for kind in rows.KEYED}
+        self.datasets: list[tuple[Any, ...]] = []
 
     def rename(self, experiments: Iterable[Experiment]) -> None:
         for experiment in experiments:
@@ -410,6 +428,7 @@ class _Writer:
         self.bodies.append((n, body))
         for kind, encode in rows.KEYED.items():
             self.keyed[kind] += encode(run, n, self.keys[kind])
+        self.datasets += rows.dataset_rows(run, n)
         if len(self.runs) >= _BATCH:
             self.flush()
 
@@ -426,6 +445,7 @@ class _Writer:
         for kind, encode in rows.KEYED.items():
             pairs = [row[:2] for row in encode(run, n, self.keys[kind])]
             self.db.executemany(f"DELETE FROM {kind} WHERE key = ? AND run = ?", pairs)
+        self.db.execute("DELETE FROM dataset WHERE run = ?", (n,))
         self.db.execute("DELETE FROM body WHERE n = ?", (n,))
         self.db.execute("DELETE FROM run WHERE n = ?", (n,))
         return int(n)
@@ -434,7 +454,8 @@ class _Writer:
         many = self.db.executemany
         many(_INSERT_RUN, self.runs)
         many("INSERT INTO body VALUES (?, ?)", self.bodies)
-        self.runs, self.bodies = [], []
+        many("INSERT INTO dataset VALUES (?, ?, ?, ?, ?)", self.datasets)
+        self.runs, self.bodies, self.datasets = [], [], []
         for kind, keyed in self.keyed.items():
             if keyed:
                 keyed.sort()  # by key and run, as the table is: neighbours are written together

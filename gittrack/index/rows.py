@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gittrack.core.model import Artifact, Experiment, MetricSummary, Run
+from gittrack.core.model import Artifact, Dataset, Experiment, MetricSummary, Run
 from gittrack.core.query import attributes, fit, text_of
 
 #: Columns of the table `run` after `n`; `duration` follows from two of them.
@@ -96,7 +96,23 @@ def decode_run(body: str, experiment: str) -> Run:
     artifacts = fields[_AT["artifacts"]]
     for key, artifact in artifacts.items():
         artifacts[key] = Artifact._make(artifact)
+    inputs = fields[_AT["inputs"]]
+    fields[_AT["inputs"]] = tuple([_decode_dataset(item) for item in inputs]) if inputs else ()
     return Run._make(fields)
+
+
+def _decode_dataset(fields: list[Any]) -> Dataset:
+    item = Dataset._make(fields)
+    shape = None if item.shape is None else tuple(item.shape)
+    schema = tuple([(name, kind) for name, kind in item.schema])
+    return item._replace(shape=shape, opaque=tuple(item.opaque), schema=schema)
+
+
+def dataset_rows(run: Run, n: int) -> list[tuple[Any, ...]]:
+    """Rows of `dataset`; an empty context is NULL."""
+    return [
+        (n, at, item.name, item.digest, item.context or None) for at, item in enumerate(run.inputs)
+    ]
 
 
 def decode_experiment(body: str) -> Experiment:
@@ -127,6 +143,12 @@ def cleaned(run: Run, body: str) -> Run:
         params=params,
         metrics={clean(key): summary for key, summary in run.metrics.items()},
         tags={clean(key): clean(text) for key, text in run.tags.items()},
+        inputs=tuple(
+            item._replace(
+                name=clean(item.name), digest=clean(item.digest), context=clean(item.context)
+            )
+            for item in run.inputs
+        ),
     )
 
 

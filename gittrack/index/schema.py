@@ -6,21 +6,23 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from gittrack.core.query import like
+from gittrack.core.query import DATASET_FIELDS, like
 from gittrack.index.rows import COLUMNS
 
 if TYPE_CHECKING:
     import sqlite3
 
-# History: 1 is the first; 2 knows which experiments are deleted, 3 bases and trees, 6 links to
-# further commits and where runs were recorded. A file of any other version, or of another program,
-# is emptied: the index is derived. The upper half of the number says that the file is ours.
-VERSION = 0x67740000 + 6
+# History: 1 is the first; 2 knows which experiments are deleted, 3 bases and trees, 7 datasets,
+# links to further commits, and where runs were recorded. A file of any other version, or of another
+# program, is emptied: the index is derived. The upper half of the number says that the file is
+# ours.
+VERSION = 0x67740000 + 7
 
 #: How long another process may keep us waiting before we go on without the file.
 BUSY_S = 10.0
 
 _BY_KEY = "PRIMARY KEY (key, run)) WITHOUT ROWID"
+_TEXTS = ", ".join(DATASET_FIELDS)
 _RUN_COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
 
 # Columns of values have no type, so SQLite converts nothing: 1, 1.0 and '1' stay what they are.
@@ -37,6 +39,9 @@ SCHEMA = (
     f"CREATE TABLE param (key INT, run INT, kind, number, text, {_BY_KEY}",
     f"CREATE TABLE tag (key INT, run INT, text, {_BY_KEY}",
     f"CREATE TABLE link (key INT, run INT, {_BY_KEY}",
+    f"CREATE TABLE dataset (run INT, at INT, {_TEXTS}, PRIMARY KEY (run, at)) WITHOUT ROWID",
+    "CREATE INDEX dataset_by_name ON dataset (name, digest)",
+    "CREATE INDEX dataset_by_digest ON dataset (digest)",
     "CREATE UNIQUE INDEX run_by_id ON run (run_id)",
     "CREATE INDEX run_by_short_id ON run (short_id)",
     "CREATE INDEX run_by_name ON run (run_name)",

@@ -157,7 +157,7 @@ class _Compiler:
             for item in expr.items:
                 self.top(item)
             return
-        if isinstance(expr, (Compare, In)) and expr.field.kind != "attribute":
+        if isinstance(expr, (Compare, In)) and expr.field.kind not in ("attribute", "dataset"):
             field = expr.field
             number = self.key_number(field.kind, field.key)
             if number is None:
@@ -193,6 +193,8 @@ class _Compiler:
             return f"NOT {self.condition(expr.item)}"
         if expr.field.kind == "attribute":
             return self.attribute(expr)
+        if expr.field.kind == "dataset":
+            return self.dataset(expr)
         number = self.key_number(expr.field.kind, expr.field.key)
         if number is None:
             return "1" if isinstance(expr, IsNull) and not expr.negated else "0"
@@ -201,6 +203,27 @@ class _Compiler:
             return f"(r.n {'' if expr.negated else 'NOT '}IN ({rows}))"
         return f"(r.n IN ({rows} AND {self.keyed(expr, '')}))"
 
+    def dataset(self, expr: Compare | In | IsNull) -> str:
+        """A test that one of the datasets passes."""
+        column = expr.field.key
+        if isinstance(expr, IsNull):
+            rows = f"SELECT run FROM dataset WHERE {column} IS NOT NULL"
+            return f"(r.n {'' if expr.negated else 'NOT '}IN ({rows}))"
+        if isinstance(expr, In):
+            found = self.one_of(column, expr.values)
+            test = f"NOT {found}" if expr.negated else found
+        else:
+            test = self.text(column, expr.op, expr.value)
+        return f"(r.n IN (SELECT run FROM dataset WHERE {column} IS NOT NULL AND {test}))"
+
+    def one_of(self, column: str, values: Sequence[Literal]) -> str:
+        """Whether a text is among values."""
+        texts = [str(value) for value in values]
+        # SQLite's JSON ends a text at a NUL.
+        listed = self.list_of([text for text in texts if "\0" not in text])
+        odd = [self.text(column, "=", text) for text in texts if "\0" in text]
+        return f"({_chain([f'{column} IN {listed}', *odd], 'OR', '0')})"
+
     def attribute(self, expr: Compare | In | IsNull) -> str:
         column = _column(expr.field.key)
         if isinstance(expr, IsNull):
@@ -208,11 +231,7 @@ class _Compiler:
         kind = ATTRIBUTES[expr.field.key]
         if isinstance(expr, In):
             if kind == "text":
-                texts = [str(value) for value in expr.values]
-                # SQLite's JSON ends a text at a NUL.
-                listed = self.list_of([text for text in texts if "\0" not in text])
-                odd = [self.text(column, "=", text) for text in texts if "\0" in text]
-                found = _chain([f"{column} IN {listed}", *odd], "OR", "0")
+                found = self.one_of(column, expr.values)
             else:
                 found = _chain([self.number(column, "=", v) for v in expr.values], "OR", "0")
             test = f"NOT ({found})" if expr.negated else found

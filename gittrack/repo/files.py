@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from gittrack.core import codec, kept, names
+from gittrack.core.dataset import decode_datasets
 from gittrack.core.diff import Surroundings, flatten
-from gittrack.core.model import Metric, Run, Source
+from gittrack.core.model import Dataset, Metric, Run, Source
 from gittrack.core.record import decode_source
 from gittrack.errors import GittrackError, SourceError
 from gittrack.repo import stored
@@ -184,14 +185,23 @@ class RunReader:
         return decode_source(facts, self._mapping(layout.SOURCE_FILE))
 
     def surroundings(self) -> Surroundings:
-        """The environment that the run had and the data that went in, as flat mappings."""
+        """The environment that the run had, and the data that went in and came out."""
         facts = self._mapping(layout.RUN_FILE)
         environment: Mapping[str, object] = {}
         digest = facts.get("env")
         if isinstance(digest, str):
             environment = self.environment(digest)
-        data = {**self._mapping(layout.INPUTS_FILE), **self._mapping(layout.OUTPUTS_FILE)}
-        return Surroundings(flatten(environment), data)
+        return Surroundings(
+            flatten(environment), self.inputs(), decode_datasets(self._mapping(layout.OUTPUTS_FILE))
+        )
+
+    def inputs(self) -> tuple[Dataset, ...]:
+        """The datasets that went in, with their schemas."""
+        # Of a run that goes on, the store has what was committed before.
+        found = dict(self._mapping(layout.INPUTS_FILE))
+        if self._live is not None and (before := self._stored(layout.INPUTS_FILE)) is not None:
+            found = {**codec.decode_mapping(before, where=layout.INPUTS_FILE), **found}
+        return decode_datasets(found)
 
     def environment(self, digest: str) -> Mapping[str, object]:
         """The environment lock of that digest; empty if it is not here."""

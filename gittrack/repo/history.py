@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gittrack.core import codec, kept
+from gittrack.core.dataset import by_label, decode_datasets, facts_of
 from gittrack.core.diff import Change, changes_between
 from gittrack.core.model import Run
 from gittrack.core.record import WARNING_PREFIX
@@ -73,13 +74,12 @@ def _values(git: Git, spec: str) -> dict[str, Any]:
         for key, stamp in codec.decode_stamps(files.get(layout.NOTES_FILE, b"")).items():
             if stamp.v is not None and not key.startswith(WARNING_PREFIX):
                 values[key] = stamp.v
-        for name, prefix in (
-            (layout.PARAMS_FILE, "params."),
-            (layout.INPUTS_FILE, "inputs."),
-            (layout.OUTPUTS_FILE, "outputs."),
-        ):
-            found = codec.decode_mapping(files.get(name, b""), where=name)
-            values.update((prefix + key, value) for key, value in found.items())
+        params = codec.decode_mapping(files.get(layout.PARAMS_FILE, b""), where=layout.PARAMS_FILE)
+        values.update((f"params.{key}", value) for key, value in params.items())
+        for name, prefix in ((layout.INPUTS_FILE, "inputs."), (layout.OUTPUTS_FILE, "outputs.")):
+            found = decode_datasets(codec.decode_mapping(files.get(name, b""), where=name))
+            (labelled,) = by_label(found)
+            values.update((prefix + label, facts_of(item)) for label, item in labelled.items())
         if layout.METRICS_FILE in files:
             _, summaries = codec.decode_summaries(files[layout.METRICS_FILE])
             values.update((f"metrics.{key}", item.last) for key, item in summaries.items())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gittrack.core import names
-from gittrack.core.model import DEFAULT_EXPERIMENT, Experiment, Metric, Run, Source
+from gittrack.core.model import DEFAULT_EXPERIMENT, Dataset, Experiment, Metric, Run, Source
 from gittrack.errors import GittrackError
 from gittrack.repo.files import Checkout
 from gittrack.repo.opened import Opened, warn
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gittrack.core.diff import RunDiff, SourceDiff
     from gittrack.repo.bisect import Bisection, Execute
     from gittrack.repo.blame import Blame
+    from gittrack.repo.datasets import DatasetSummary, DatasetVersion
     from gittrack.repo.experiments import ExperimentSummary
     from gittrack.repo.fsck import FsckReport
     from gittrack.repo.history import HistoryEntry
@@ -183,9 +184,25 @@ class Reading(Opened):
         """The environment that the run had, flat; empty if none was recorded."""
         return self._reader(run).surroundings().environment
 
-    def get_data(self, run: Run) -> Mapping[str, Any]:
-        """The data that went in and came out, by name: digest and size."""
-        return self._reader(run).surroundings().data
+    def get_inputs(self, run: Run) -> tuple[Dataset, ...]:
+        """The datasets that went into a run, by name, with their schemas."""
+        return self._reader(run).inputs()
+
+    def datasets(self) -> list[DatasetSummary]:
+        """The datasets that runs used, the one that was used last first."""
+        from gittrack.repo.datasets import summarise_uses
+
+        return summarise_uses(self.view)
+
+    def dataset_versions(self, name: str) -> list[DatasetVersion]:
+        """The versions of a dataset, which are its digests, the one that was used last first.
+
+        Raises:
+            DatasetNotFoundError: no run used one of that name.
+        """
+        from gittrack.repo.datasets import read_versions
+
+        return read_versions(self.view, self.get_inputs, name)
 
     def get_output(self, run: Run) -> bytes:
         """What the run printed, as far as it was recorded."""

@@ -383,4 +383,5 @@ def _record_of(state: journal.State) -> Record:
         metrics=summary,
         artifacts={key: to_artifact(item) for key, item in state.artifacts.items()},
         source=source,
+        inputs=state.inputs,
     )

@@ -282,7 +282,9 @@ def test_output_and_environment_are_read_from_where_the_format_has_them(store: P
         files[f"{folder}/run.yaml"] = codec.encode_mapping(facts | {"env": digest})
         environment = {"python": "3.11.9", "packages": {"torch": torch, "numpy": "2.0"}}
         files[layout.environment_file(f"{digest}.yaml")] = codec.encode_mapping(environment)
-        files[f"{folder}/inputs.set.yaml"] = codec.encode_mapping({"train": f"rows {number}"})
+        files[f"{folder}/inputs.set.yaml"] = codec.encode_mapping(
+            {"train": {"digest": f"md5:{number}", "size": number}}
+        )
     files[f"{layout.run_dir(run_id(0))}/logs/w0-{'c' * 12}.txt"] = b"epoch 1\nepoch 2\n"
     tip = read_ref(git, layout.STORE_REF)
     commit(git, layout.STORE_REF, tip, Tree(files, "env\n"), ADA, 1, fsync=False)
@@ -291,7 +293,7 @@ def test_output_and_environment_are_read_from_where_the_format_has_them(store: P
     assert "packages.torch  2.1" in store.out("show", "run-0", "--env")
     text = store.out("diff", "run-0", "run-1")
     assert "~ packages.torch  2.1 -> 2.2" in text and "numpy" not in text
-    assert "~ train  rows 0 -> rows 1" in text
+    assert "~ train  0 B  md5:0 -> 1 B  md5:1" in text
     assert "Environment" in store.out("show", "run-0")
 
 

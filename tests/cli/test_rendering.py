@@ -24,7 +24,7 @@ from gittrack.cli.output.show import Page, render_show
 from gittrack.cli.output.status import render_status, status_record
 from gittrack.cli.output.tables import render_markdown, render_separated, render_table
 from gittrack.core.diff import diff_runs, diff_sources
-from gittrack.core.model import Artifact, MetricSummary, Run, Source
+from gittrack.core.model import Artifact, Dataset, MetricSummary, Run, Source
 from gittrack.repo.fsck import Finding, FsckReport
 from gittrack.repo.status import Status
 
@@ -78,6 +78,7 @@ GOOD = Run(
         "model.pkl": Artifact("model.pkl", 87_654, blob="d0cf6fe6cda6aa44314b72a2bce446056bb00e72"),
         "out/report.json": Artifact("out/report.json", 87, md5="0" * 32),
     },
+    inputs=(Dataset("iris.csv", "md5:" + "9" * 32, "training", kind="file", size_bytes=4_551),),
 )
 BAD = Run(
     id="20261123-153110-ffeeddccbbaa",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gittrack.core.model import MetricSummary, Run
+from gittrack.core.model import Dataset, MetricSummary, Run
 from gittrack.core.query import (
     And,
     Compare,
@@ -64,6 +64,7 @@ RUN = Run(
     },
     metrics={"loss": metric(0.25), "val/acc": metric(0.5), "bad": metric(NAN), "inf": metric(INF)},
     tags={"team": "Vision", "empty": ""},
+    inputs=(Dataset("train", "md5:ab", "training"), Dataset("test set", "uri:cd")),
 )
 
 
@@ -123,6 +124,10 @@ def matches(text, run=RUN):
         "duration = 90 and duration = '90s' and duration = '1.5m' and duration < '1h'",
         "metrics.loss > 9 or metrics.loss < 1 and params.model = 'rf'",
         "(metrics.loss < 1 or metrics.loss > 9) and not not params.model = 'rf'",
+        "datasets.name = 'train' and dataset.digest like 'md5:%' and DATASETS.context = 'training'",
+        "dataset.name != 'train' and datasets.name in ('x', 'test set') and datasets.name is not null",
+        "datasets.name = 'test set' and datasets.context = 'training'",
+        "not datasets.name = 'nope' and datasets.name not in ('train')",
     ],
 )
 def test_the_run_passes(text):
@@ -148,6 +153,8 @@ def test_the_run_passes(text):
         "status = 'running'",
         "duration > '2m' or end_time is null",
         "metrics.loss > 9 or metrics.loss < 1 and params.model = 'svm'",
+        "datasets.name = 'Train' or datasets.context != 'training' or dataset.context is null",
+        "datasets.digest not in ('md5:ab', 'uri:cd')",
     ],
 )
 def test_the_run_does_not_pass(text):
@@ -221,6 +228,8 @@ def test_a_time_may_count_back_from_now():
         ("metrics.x not 1", 15, "LIKE, ILIKE or IN", ""),
         ("metrics.x is 1", 14, "NULL or NOT NULL", ""),
         ("metrics.x is not 1", 18, "NULL", ""),
+        ("datasets.size = 1", 1, "datasets.name or datasets.digest or", ""),
+        ("datasets.name = 1", 17, "text in quotes", "write '1'"),
         ("\tmetrics.x > 1 and", 19, "a field", ""),
     ],
 )
@@ -319,7 +328,17 @@ def test_orderings():
 
 
 @pytest.mark.parametrize(
-    "item", ["", "metrics.loss up", "-metrics.loss desc", "los", "-", "a,", ",".join(["name"] * 21)]
+    "item",
+    [
+        "",
+        "datasets.name",
+        "metrics.loss up",
+        "-metrics.loss desc",
+        "los",
+        "-",
+        "a,",
+        ",".join(["name"] * 21),
+    ],
 )
 def test_an_ordering_that_cannot_be_understood(item):
     with pytest.raises(QueryError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from gittrack.core.model import Artifact, MetricSummary, Run
+from gittrack.core.model import Artifact, Dataset, MetricSummary, Run
 from gittrack.core.query import (
     ATTRIBUTES,
+    DATASET_FIELDS,
     And,
     Compare,
     Field,
@@ -62,6 +63,10 @@ param_values = st.one_of(
 summaries = st.builds(
     MetricSummary, floats, st.integers(0, 9), st.integers(0, 9), floats, floats, st.integers(1, 3)
 )
+datasets = st.builds(
+    Dataset, st.sampled_from(TEXTS[1:]), st.sampled_from(TEXTS[1:]), texts,
+    shape=st.sampled_from([None, (), (3, 4)]), opaque=st.sampled_from([(), ("a",)]),
+)  # fmt: skip
 IDS = [f"20261123-15301{n % 10}-{n:012x}" for n in range(12)] + ["foreign_1", "Foreign-2"]
 EXPERIMENTS = {"default": "default", "other-1": "Other é"}
 
@@ -102,6 +107,7 @@ def run_values(draw: st.DrawFn) -> Run:
         conflicts=draw(st.sampled_from([(), ("run.yaml",)])),
         artifacts=draw(st.sampled_from([{}, {"m": Artifact("m", 3, "755", "b" * 40)}])),
         links=draw(st.dictionaries(commits, st.just("tree"), max_size=2)),
+        inputs=tuple(draw(st.lists(datasets, max_size=3))),
     )
 
 
@@ -113,6 +119,8 @@ param_fields = st.builds(Field, st.just("param"), keys)
 tag_fields = st.builds(Field, st.just("tag"), keys)
 attribute_fields = st.builds(Field, st.just("attribute"), st.sampled_from(sorted(ATTRIBUTES)))
 fields = st.one_of(metric_fields, param_fields, tag_fields, attribute_fields)
+# Runs have many of them, so no ordering goes by one.
+dataset_fields = st.builds(Field, st.just("dataset"), st.sampled_from(DATASET_FIELDS))
 
 _EQUAL, _ORDER = ["=", "!="], ["<", "<=", ">", ">="]
 _LIKE = ["like", "ilike", "not like", "not ilike"]
@@ -124,13 +132,13 @@ patterns = st.one_of(
 def _type(field: Field) -> str:
     if field.kind == "attribute":
         return ATTRIBUTES[field.key]
-    return {"metric": "number", "param": "any", "tag": "text"}[field.kind]
+    return {"metric": "number", "param": "any", "tag": "text", "dataset": "text"}[field.kind]
 
 
 @st.composite
 def tests(draw: st.DrawFn):
     """One condition of a form that the parser lets through."""
-    field = draw(fields)
+    field = draw(fields | dataset_fields)
     kind = _type(field)
     if kind == "any":
         kind = draw(st.sampled_from(["text", "number", "boolean"]))

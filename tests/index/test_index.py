@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from gittrack.core.model import Artifact, Experiment, MetricSummary, Run
+from gittrack.core.model import Artifact, Dataset, Experiment, MetricSummary, Run
 from gittrack.core.query import parse, parse_order
 from gittrack.index import Index, IndexLostError, schema
 from gittrack.index.search import Scope, compile_search
@@ -98,6 +98,24 @@ def test_every_field_comes_back(index, path):
         withheld={".env": "secret"},
         redacted=("argv",),
         conflicts=("run.yaml",),
+        inputs=(
+            Dataset(
+                "d",
+                "md5:0",
+                "training",
+                "s3://b",
+                "pandas",
+                2**40,
+                3,
+                4,
+                5,
+                (6, 7),
+                True,
+                ("o",),
+                "x",
+            ),
+            Dataset("d", "md5:1", schema=(("a", "int64"),)),
+        ),
         artifacts={"a": Artifact("a", 2**40, "755", md5="m"), "b": Artifact("b", 0, blob="b")},
     )
     assert set(full._fields) == {f for f, v in full._asdict().items() if v is not None}

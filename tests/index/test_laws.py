@@ -77,6 +77,11 @@ def test_replacing_and_removing_leave_what_a_new_index_would_hold(before, after,
         assert rows[0] == rows[1]
         count = f"SELECT count(*) FROM {table}"
         assert index._db.execute(count).fetchone()[0] == len(rows[0])
+    sql = "SELECT run_id, at, name, digest, context FROM dataset JOIN run ON n = run ORDER BY 1, 2"
+    assert index._db.execute(sql).fetchall() == fresh._db.execute(sql).fetchall()
+    count = "SELECT count(*) FROM dataset"
+    assert index._db.execute(count).fetchone() == fresh._db.execute(count).fetchone()
+    assert sorted(index.dataset_uses()) == sorted(fresh.dataset_uses())
     assert index.metric_keys() == fresh.metric_keys()
     assert index.param_keys() == fresh.param_keys()
     assert index.experiments() == fresh.experiments()

@@ -45,6 +45,10 @@ NOTES = (
     "warnings.0",
     "redacted.x",
 )
+DATASET = (
+    "columns", "context", "digest", "dvc", "files", "kind", "opaque", "rows", "sampled", "schema",
+    "shape", "size", "source",
+)  # fmt: skip
 SOURCE = (
     "base", "deleted", "files", "gitlinks", "modes", "overlay", "rebuilds", "submodules_dirty",
     "symlinks", "tree", "withheld",
@@ -89,6 +93,10 @@ def evil_files(chance: random.Random) -> dict[str, bytes]:
     for name in ("inputs.set.yaml", "conflicts.set.yaml", "writers/w.yaml"):
         if chance.random() < 0.3:
             files[name] = codec.encode_mapping(some(chance, ("a", "host", "start", "rank")))
+    if chance.random() < 0.5:
+        inputs = {f"{name}//0123456789ab": some(chance, DATASET) for name in ("a", "\x1bb", "")}
+        inputs["a"] = {"digest": "\x1b[1m", "schema": [["", "\x1b]0;x\x07"], ["\u202e", "\x07"]]}
+        files["inputs.set.yaml"] = codec.encode_mapping(inputs)
     return files
 
 
@@ -115,6 +123,8 @@ COMMANDS = (
     ["status"], ["diff", GOOD, EVIL], ["compare", GOOD, EVIL], ["experiments"], ["history", EVIL],
     ["log", "--where", "metrics.m > 0 or params.lr = 'x' or tags.a = 'y'", "--sort", "-metrics.m"],
     ["checkout", EVIL, "--into", "out", "--dry-run"], ["show", EVIL, "--stdout"], ["env", EVIL],
+    ["data"], ["data", "a"], ["data", "\x1bb", "--format", "csv"], ["show", EVIL, "--data"],
+    ["log", "--all", "--where", "datasets.name = 'a'", "--columns", "datasets.a"],
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ PARTS = {
     "params": "its params, all of them",
     "metrics": "its metrics, all of them",
     "tags": "its tags",
+    "data": "the data that went in, with its schema",
     "source": "what ran: commit, state, changed files",
     "files": "its artifacts and the files of its record",
     "env": "the environment it ran in",
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         elif form in ("json", "jsonl"):
             from gittrack.cli.output.records import render_json, to_full_record
 
-            record = to_full_record(found, repo.get_source(found))
+            record = to_full_record(found, repo.get_source(found), repo.get_inputs(found))
             out.data(render_json(record, 2 if form == "json" else None))
         else:
             from gittrack.cli.output.runs import print_runs
@@ -132,10 +133,12 @@ def _print_page(repo: Repo, run: Run, parts: list[str], out: Output) -> None:
         page = page._replace(curves=repo.get_metric_curves(run, page.metric_keys(run)))
     if "env" in parts or not parts:
         page = page._replace(environment=repo.get_environment(run))
-    if not parts:
-        page = page._replace(data=repo.get_data(run))
+    if "data" in parts or not parts:
+        page = page._replace(data=repo.get_inputs(run))
     if "files" in parts:
         page = page._replace(files=tuple(repo.list_files(run)))
+    if "data" in parts and not page.data:
+        out.note(f"run '{safe(run.name)}' recorded no data")
     if "env" in parts and not page.environment:
         out.note(f"run '{safe(run.name)}' recorded no environment")
     out.lines(render_show(run, source, out.style, out.width, page))

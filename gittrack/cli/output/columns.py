@@ -9,6 +9,7 @@ from typing import Any
 
 from gittrack.cli.output import text as t
 from gittrack.cli.output.records import render_json, strict, time_or_none
+from gittrack.core.dataset import digests_of
 from gittrack.core.headline import headline
 from gittrack.core.model import Run
 from gittrack.errors import UsageError
@@ -44,6 +45,7 @@ _VALUES: dict[str, Callable[[Run], dict[str, Any]]] = {
     "params": lambda run: dict(run.params),
     "metrics": lambda run: {key: summary.last for key, summary in run.metrics.items()},
     "tags": lambda run: dict(run.tags),
+    "datasets": lambda run: digests_of(run.inputs),
 }
 #: Columns that every run has.
 FACT_NAMES = tuple(_FACTS)
@@ -142,7 +144,7 @@ def reader(name: str, runs: Sequence[Run]) -> Callable[[Run], Any]:
         key = _unquoted(key)
         if kind == "metrics":  # without a mapping of all of them for every cell
             return lambda run: run.metrics[key].last if key in run.metrics else None
-        return lambda run: getattr(run, kind).get(key)
+        return lambda run: _VALUES[kind](run).get(key)
     for read in _VALUES.values():
         if any(name in read(run) for run in runs):
             return lambda run: read(run).get(name)

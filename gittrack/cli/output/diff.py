@@ -8,7 +8,7 @@ from typing import Any
 
 from gittrack.cli.output import Style
 from gittrack.cli.output import text as t
-from gittrack.cli.output.records import artifact_record
+from gittrack.cli.output.records import artifact_record, dataset_record
 from gittrack.cli.output.tables import escape_markdown, render_markdown, render_table
 from gittrack.core import kept
 from gittrack.core.diff import (
@@ -24,7 +24,7 @@ from gittrack.core.diff import (
     same_value,
 )
 from gittrack.core.direction import is_better
-from gittrack.core.model import Artifact, Run
+from gittrack.core.model import Artifact, Dataset, Run
 
 _INDENT = "    "
 _MARKS = {ADDED: "+", REMOVED: "-", EQUAL: " "}
@@ -159,7 +159,7 @@ def _value(key: str, value: Any) -> str:
         return t.safe(value)[:12]
     if key == "argv":
         return t.safe(" ".join(value))
-    return t.data_text(value) if isinstance(value, Mapping) else t.value_text(value)
+    return t.data_text(value, short=True) if isinstance(value, Dataset) else t.value_text(value)
 
 
 def _metric_row(item: MetricChange, ways: Ways) -> Row:
@@ -306,6 +306,8 @@ def change_records(changes: Sequence[Change]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Dataset):
+        return dataset_record(value)
     return artifact_record(value) if isinstance(value, Artifact) else value
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from gittrack.cli.output.text import UNSAFE_IN_LAYOUT
 from gittrack.core.codec import format_time
-from gittrack.core.model import Artifact, MetricSummary, Run, Source
+from gittrack.core.dataset import facts_of
+from gittrack.core.model import Artifact, Dataset, MetricSummary, Run, Source
 
 
 def to_record(run: Run) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def to_record(run: Run) -> dict[str, Any]:
         "tree": run.tree,
         "remote": run.remote,
         "artifacts": {path: artifact_record(item) for path, item in run.artifacts.items()},
+        "inputs": [dataset_record(item) for item in run.inputs],
         "warnings": list(run.warnings),
         "withheld": dict(run.withheld),
         "redacted": list(run.redacted),
@@ -50,9 +52,17 @@ def to_record(run: Run) -> dict[str, Any]:
     }
 
 
-def to_full_record(run: Run, source: Source) -> dict[str, Any]:
-    """What `show --format json` says of a run: `to_record` and more."""
+def to_full_record(
+    run: Run, source: Source, inputs: Sequence[Dataset] | None = None
+) -> dict[str, Any]:
+    """What `show --format json` says of a run: `to_record` and more.
+
+    Args:
+        inputs: its datasets with their schemas.
+    """
+    inputs = run.inputs if inputs is None else inputs
     return to_record(run) | {
+        "inputs": [dataset_record(item) for item in inputs],
         "metric_summaries": {key: summary_record(item) for key, item in run.metrics.items()},
         "source": source._asdict(),
     }
@@ -68,6 +78,11 @@ def artifact_record(item: Artifact) -> dict[str, Any]:
     if item.files is not None:
         record["files"] = item.files
     return record
+
+
+def dataset_record(item: Dataset) -> dict[str, Any]:
+    """Name, digest and what else is known; the keys are those of `inputs.set.yaml`."""
+    return {"name": item.name, **facts_of(item)}
 
 
 def summary_record(summary: MetricSummary) -> dict[str, Any]:

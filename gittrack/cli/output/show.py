@@ -11,8 +11,9 @@ from gittrack.cli.output import text as t
 from gittrack.cli.output.log import header
 from gittrack.cli.output.spark import sparkline
 from gittrack.core import kept
+from gittrack.core.dataset import by_label
 from gittrack.core.headline import headline, is_system
-from gittrack.core.model import Artifact, Run, Source
+from gittrack.core.model import Artifact, Dataset, Run, Source
 
 _INDENT = "    "
 _MOST_FILES = 20
@@ -36,7 +37,7 @@ class Page(NamedTuple):
     parts: frozenset[str] = frozenset()
     curves: Mapping[str, Sequence[float]] = {}
     environment: Mapping[str, Any] = {}
-    data: Mapping[str, Any] = {}
+    data: tuple[Dataset, ...] = ()
     files: tuple[str, ...] = ()
     base_is_here: bool = True
     ascii_only: bool = False
@@ -71,6 +72,8 @@ def render_show(
     if "files" in page.parts:
         lines += _artifacts(run, style, width)
         lines += _section("Files", [t.safe(name) for name in page.files], style, width)
+    if "data" in page.parts:
+        lines += _section("Data", list(_data(page.data)), style, width)
     if "env" in page.parts:
         lines += _mapping("Environment", page.environment, style, width)
     # The blank line that parts sections is none before the first.
@@ -90,11 +93,9 @@ def _render_all(run: Run, source: Source, style: Style, width: int, page: Page) 
     yield from _metrics(run, style, width, page)
     yield from _mapping("Tags", run.tags, style, width, f"gittrack show {run.short_id} --tags")
     yield from _section("Source", _source(run, source, page), style, width)
-    data = {
-        name: t.data_text(facts) if isinstance(facts, Mapping) else facts
-        for name, facts in page.data.items()
-    }
-    yield from _mapping("Data", data, style, width)
+    (labelled,) = by_label(page.data)
+    data = {label: t.data_text(item, short=True) for label, item in labelled.items()}
+    yield from _mapping("Data", data, style, width, f"gittrack show {run.short_id} --data")
     if page.environment:
         count = t.plural(len(page.environment), "entry").replace("entrys", "entries")
         more = f"{count}: gittrack show {run.short_id} --env"
@@ -105,6 +106,26 @@ def _render_all(run: Run, source: Source, style: Style, width: int, page: Page) 
     warnings += [f"conflict: {text}" for text in run.conflicts]
     wrapped = [line for text in warnings for line in t.wrap(text, width - len(_INDENT))]
     yield from _section("Warnings", wrapped, style, width, "red")
+
+
+def _data(data: Sequence[Dataset]) -> Iterator[str]:
+    """Each dataset with where it is from and the types of its columns."""
+    (labelled,) = by_label(data)
+    for label, item in labelled.items():
+        yield t.safe(label)
+        yield f"  {t.data_text(item)}"
+        if item.source and item.source != item.name:
+            yield f"  from {t.safe(item.source)}"
+        if item.dvc:
+            yield f"  digest from {t.safe(item.dvc)}"
+        if item.opaque:
+            yield t.safe(f"  values not covered: {', '.join(item.opaque)}")
+        room = max((t.width_of(t.safe(name)) for name, _ in item.schema), default=0)
+        for name, kind in item.schema:
+            title = f"{t.pad(t.safe(name), min(room, 40))}  " if name else ""
+            yield f"  {title}{t.safe(kind)}"
+        if item.schema and (item.columns or 0) > len(item.schema):
+            yield f"  and {t.plural((item.columns or 0) - len(item.schema), 'more column')}"
 
 
 def _facts(run: Run, width: int) -> Iterator[str]:

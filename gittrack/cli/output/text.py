@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from gittrack.core.model import Artifact
+from gittrack.core.dataset import short_digest
+from gittrack.core.model import Artifact, Dataset
 from gittrack.core.plain import UNSAFE as UNSAFE
 from gittrack.core.plain import UNSAFE_IN_LAYOUT as UNSAFE_IN_LAYOUT
 from gittrack.core.plain import duration as duration
@@ -150,8 +150,18 @@ def artifact_text(item: Artifact) -> str:
     return f"{item.files:,} file{'s' * (item.files != 1)}  {size(item.size_bytes)}"
 
 
-def data_text(facts: Mapping[str, Any]) -> str:
-    """What was recorded of a dataset: `1.2 MB  md5:...`."""
-    size_bytes = facts.get("size")
-    parts = [size(size_bytes)] if isinstance(size_bytes, int) else []
-    return safe("  ".join([*parts, str(facts.get("digest", ""))]).rstrip())
+def data_text(item: Dataset, *, short: bool = False) -> str:
+    """What was recorded of a dataset: `1,000 x 5  1.2 MB  md5:...`."""
+    parts = []
+    if item.shape is not None:
+        parts.append(" x ".join(f"{number:,}" for number in item.shape) or "one value")
+    elif item.rows is not None and item.columns is not None:
+        parts.append(f"{item.rows:,} x {item.columns:,}")
+    if item.files is not None:
+        parts.append(plural(item.files, "file"))
+    if item.size_bytes is not None:
+        parts.append(size(item.size_bytes))
+    parts.append(short_digest(item.digest) if short else item.digest)
+    if item.sampled:
+        parts.append("(of a sample)")
+    return safe("  ".join(parts))
