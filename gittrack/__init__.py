@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gittrack.core.model import Experiment, Metric, Run, RunData, RunInfo
+from gittrack.core.model import Dataset, Experiment, Metric, Run, RunData, RunInfo
 from gittrack.errors import GittrackError
 from gittrack.repo import Repo
 from gittrack.tracking.active import ActiveRun
@@ -41,6 +41,7 @@ from gittrack.tracking.fluent import (
     set_tags,
     start_run,
 )
+from gittrack.tracking.inputs import log_input
 from gittrack.tracking.looking import (
     load_dict,
     load_table,
@@ -56,6 +57,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActiveRun",
+    "Dataset",
     "Experiment",
     "GittrackError",
     "Metric",
@@ -83,6 +85,7 @@ __all__ = [
     "log_figure",
     "log_html",
     "log_image",
+    "log_input",
     "log_metric",
     "log_metrics",
     "log_param",

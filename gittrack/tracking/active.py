@@ -23,6 +23,7 @@ from gittrack.core.model import (
 from gittrack.core.record import REDACTED_PREFIX, TAG_PREFIX, warning_key
 from gittrack.errors import GittrackError, InvalidValueError, ParamChangedError, UsageError
 from gittrack.repo import warn
+from gittrack.tracking.inputs import Inputs
 from gittrack.tracking.looks import Looks
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _LOW, _HIGH = -(1 << 63), (1 << 63) - 1
 
 
-class ActiveRun(Looks):
+class ActiveRun(Inputs, Looks):
     """Records one run. Wrong use raises; trouble of our own becomes one warning and a note.
 
     As a context manager it ends the run: finished, or failed and the exception goes on.
@@ -231,11 +232,6 @@ class ActiveRun(Looks):
             if notes:
                 self._journal.stamp({warning_key(text): text for text in notes})
         return True
-
-    def add_input(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Record a dataset that goes in: its name, and its digest and size."""
-        self._check_open("add_input")
-        self._journal.append("I", {name: dict(facts)})
 
     def set_tag(self, key: str, value: Any) -> None:
         """Set a tag: text that may change."""

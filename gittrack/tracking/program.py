@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from glob import glob
 from typing import TYPE_CHECKING, NamedTuple
 
-from gittrack.capture import data, results
+from gittrack.capture import results
 from gittrack.core.model import FAILED, FINISHED, KILLED
-from gittrack.errors import GittrackError, InvalidValueError, ParamChangedError
+from gittrack.errors import GittrackError, ParamChangedError
 from gittrack.tracking.active import ActiveRun
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run_program(
     Call it inside `signals_blocked`.
 
     Args:
-        inputs: files and folders whose digests are recorded while the program runs.
+        inputs: files, folders and URIs whose digests are recorded while the program runs.
         artifacts: patterns of files to keep, from the current folder.
     """
     folder = os.getcwd() if repo.is_bare else repo.root
@@ -101,21 +101,6 @@ def signals_blocked() -> Iterator[None]:
             while signal.sigtimedwait([*_FORWARDED], 0) is not None:
                 pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def check_inputs(inputs: Sequence[str]) -> None:
-    """See that inputs are there, before anything is run.
-
-    Raises:
-        InvalidValueError: one is not.
-    """
-    for path in inputs:
-        if not os.path.exists(path):
-            raise InvalidValueError(
-                f"there is no input {path}",
-                why=f"the current folder is {os.getcwd()}",
-                next="check the path after --input",
-            )
 
 
 def spawn_and_wait(
@@ -167,16 +152,14 @@ def _describe(run: ActiveRun, inputs: Sequence[str]) -> threading.Thread:
 
     def describe() -> None:
         for path in inputs:
-            name = os.path.normpath(path)
             before = _look(path)
             try:
-                facts = data.describe(path)
-            except OSError as error:
-                run.note(f"input {name} could not be read: {error.strerror or error}")
+                run.log_input(path)
+            except GittrackError as error:
+                run.note(f"input {path} was not recorded: {error.message}")
                 continue
-            run.add_input(name, facts)
             if _look(path) != before:
-                run.note(f"input {name} changed while it was read")
+                run.note(f"input {os.path.normpath(path)} changed while it was read")
 
     thread = threading.Thread(target=describe, name="gittrack-inputs", daemon=True)
     thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -84,11 +85,10 @@ def test_a_program_is_recorded_with_what_it_leaves(project: Project) -> None:
         assert [(p.step, p.value) for p in repo.get_metric_history(run.id, "acc")] == [
             (0, 0.5), (5, 0.9),
         ]  # fmt: skip
-        assert (
-            repo.get_data(run)
-            == {"train.py": {"digest": "md5:51a3b3c5ed4f3eca2f5fd62ed4c2c04d", "size": 11}}
-            or repo.get_data(run)["train.py"]["size"] == 11
-        )
+        (data,) = repo.get_inputs(run)
+        assert (data.name, data.source, data.kind) == ("train.py", "train.py", "file")
+        with open(os.path.join(project.path, "train.py"), "rb") as file:
+            assert data.digest == f"md5:{hashlib.file_digest(file, 'md5').hexdigest()}"
         printed = repo.get_output(run).decode().splitlines()
     assert [line for line in printed if line in ("out", "err")] == ["out", "err"]
 

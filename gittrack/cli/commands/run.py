@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Run the program; its exit code is ours."""
+    from gittrack.capture.data import check_input
     from gittrack.capture.process import die_of
     from gittrack.tracking import program
 
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace, out: Output) -> int:
             why="so that its options are never taken for ours",
             next=f"gittrack run -- {words}",
         )
-    program.check_inputs(args.input)
+    for path in args.input:
+        check_input(path)
     repo = find_recording()
     with program.signals_blocked():
         try:

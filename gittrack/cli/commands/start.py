@@ -21,14 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Begin the run; nothing but its id goes to standard output."""
-    from gittrack.tracking.program import check_inputs
-
-    check_inputs(args.input)
+    for path in args.input:
+        data.check_input(path)
     repo = find_recording()
     try:
         active = recording.begin(repo, args, None, is_open=True, captures=False)
         for path in args.input:
-            active.add_input(path, data.describe(path))
+            active.log_input(path)
         active.leave_open()
     finally:
         repo.close()
