@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -52,6 +54,21 @@ def test_a_push_sends_as_little_as_it_should(tmp_path: Path) -> None:
     assert 5 < found["objects_dirty"] <= 19 and found["bytes_dirty"] <= 4096
     assert all(value > 0 for row, value in found.items() if row not in ("hook", "log_after"))
     assert "missed" not in page.read_text() and "old" not in page.read_text()
+
+
+@pytest.mark.deep
+def test_data_is_measured_in_every_library(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- data:begin -->\nold\n<!-- data:end -->\nb\n")
+    command = [sys.executable, str(ROOT / "benchmarks" / "data.py"), "--rounds", "1"]
+    done = subprocess.run(
+        [*command, "--rows", "1000", "--mib", "1", "--write", str(page)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert text.startswith("a\n") and text.endswith("b\n") and "old" not in text
+    assert "| a pandas table of 1,000 rows |" in text and "| an array of 1 MiB |" in text
 
 
 def test_artifacts_are_measured_beside_dvc(tmp_path: Path) -> None:
