@@ -11,6 +11,7 @@ from gittrack.cli.output.formats import LIST_FORMATS
 from gittrack.cli.output.lists import print_records
 from gittrack.cli.output.records import dataset_record, time_or_none
 from gittrack.cli.session import open_to_read
+from gittrack.core.dataset import short_digest
 from gittrack.errors import EXIT_OK
 from gittrack.repo import Repo
 from gittrack.repo.datasets import DatasetVersion
@@ -18,7 +19,7 @@ from gittrack.repo.datasets import DatasetVersion
 HELP = "List the datasets that runs used; of one, its versions and the runs that used each."
 EXAMPLE = "gittrack data                # then, of one: gittrack data train"
 
-_TABLE, _SHOWN_RUNS = "table", 4
+_TABLE = "table"
 #: What is known of a version besides the runs that used it; null where it does not apply.
 _KNOWN = (
     "digest", "kind", "rows", "columns", "shape", "size", "files", "sampled", "source", "dvc",
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
 
 
 def _list(repo: Repo, form: str, out: Output) -> None:
-    records = [
+    records: list[dict[str, Any]] = [
         {
             "name": item.name,
             "versions": item.versions,
@@ -58,6 +59,9 @@ def _list(repo: Repo, form: str, out: Output) -> None:
     if not records and form == _TABLE:
         out.note("no run has recorded data; next: gittrack.log_input(frame, name='train')")
         return
+    if form == _TABLE:
+        for record in records:
+            record.update(last=_day(record["last"]), digest=short_digest(str(record["digest"])))
     print_records(records, ("name", "versions", "runs", "last", "digest"), form, out)
 
 
@@ -78,13 +82,23 @@ def _versions(versions: list[DatasetVersion], form: str, out: Output) -> None:
     from gittrack.cli.output import text as t
 
     for record, item in zip(records, versions, strict=True):
-        names = [run.short_id for run in item.runs[:_SHOWN_RUNS]]
-        left = len(item.runs) - len(names)
-        record["runs"] = " ".join([*names, *([f"and {left} more"] if left else [])])
-        record["data"] = t.data_text(item.dataset)
-    columns = ["data", "context", "source", "last", "runs"]
+        more = f" +{len(item.runs) - 1}" if len(item.runs) > 1 else ""
+        record["runs"] = item.runs[0].short_id + more
+        record["size"] = t.data_size(item.dataset)
+        if form == _TABLE:
+            record.update(last=_day(record["last"]), digest=short_digest(item.dataset.digest))
+    columns = ["digest", "size", "last", "runs", "context"]
+    columns += ["source"] if form != _TABLE else []
     print_records(records, [c for c in columns if any(r[c] for r in records)], form, out)
-    schema = versions[0].dataset.schema
-    if schema and form == _TABLE:
-        text = ", ".join(f"{name} {kind}".strip() for name, kind in schema)
+    if form != _TABLE:
+        return
+    last = versions[0].dataset
+    if last.source and last.source != last.name:
+        out.lines(["", *t.wrap(f"source of the last: {last.source}", out.width)])
+    if last.schema:
+        text = ", ".join(f"{name} {kind}".strip() for name, kind in last.schema)
         out.lines(["", *t.wrap(f"schema of the last: {text}", out.width)])
+
+
+def _day(time: str) -> str:
+    return time.partition("T")[0]

@@ -152,6 +152,18 @@ def artifact_text(item: Artifact) -> str:
 
 def data_text(item: Dataset, *, short: bool = False) -> str:
     """What was recorded of a dataset: `1,000 x 5  1.2 MB  md5:...`."""
+    parts = [*_data_sizes(item), short_digest(item.digest) if short else item.digest]
+    if item.sampled:
+        parts.append("(of a sample)")
+    return safe("  ".join(parts))
+
+
+def data_size(item: Dataset) -> str:
+    """How large a dataset is: `1,000 x 5, 1.2 MB`; and whether its digest is of a sample."""
+    return ", ".join([*_data_sizes(item), *(["sampled"] if item.sampled else [])])
+
+
+def _data_sizes(item: Dataset) -> list[str]:
     parts = []
     if item.shape is not None:
         parts.append(" x ".join(f"{number:,}" for number in item.shape) or "one value")
@@ -161,7 +173,4 @@ def data_text(item: Dataset, *, short: bool = False) -> str:
         parts.append(plural(item.files, "file"))
     if item.size_bytes is not None:
         parts.append(size(item.size_bytes))
-    parts.append(short_digest(item.digest) if short else item.digest)
-    if item.sampled:
-        parts.append("(of a sample)")
-    return safe("  ".join(parts))
+    return parts
