@@ -100,7 +100,7 @@ class CodeHistory(Reading):
             next="gittrack config, and set commits.params and commits.metrics in .gittrack.yaml",
         )
 
-    def _catch_up_quietly(self) -> None:
+    def _catch_up_quietly(self, *, begins: bool = False) -> None:
         """Take in the commits that are new; trouble with that must not stop a command."""
         from gittrack.repo import hints, seen
 
@@ -109,7 +109,7 @@ class CodeHistory(Reading):
         if (state is not None and state.is_as(look)) or not self._can_write():
             return
         try:
-            if self._tips.all() or hints.is_enabled(self._git.common_dir):
+            if begins or self._tips.all() or hints.is_enabled(self._git.common_dir):
                 self._catching_up().catch_up(state, look)
         except (GittrackError, OSError) as error:
             what = error.message if isinstance(error, GittrackError) else str(error)

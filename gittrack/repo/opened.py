@@ -161,8 +161,12 @@ class Opened(ABC):
         """Take over dead journals; trouble with that is a warning."""
 
     @abstractmethod
-    def _catch_up_quietly(self) -> None:
-        """Record and link commits that are new; trouble with that is a warning."""
+    def _catch_up_quietly(self, *, begins: bool = False) -> None:
+        """Record and link commits that are new; trouble with that is a warning.
+
+        Args:
+            begins: look, even if there is no store yet.
+        """
 
     def _store_moved(self, before: str, now: str | None) -> None:
         """Say so if somebody else's program has set our ref back; what it held can be had."""

@@ -12,7 +12,7 @@ import pytest
 import gittrack
 from gittrack.core.model import Run
 from gittrack.errors import CommitError, UsageError
-from gittrack.repo import Repo, hints
+from gittrack.repo import Repo
 from gittrack.repo.select import Selection
 from gittrack.store import layout
 from tests.repo.conftest import close
@@ -45,8 +45,6 @@ def begin(path: str) -> None:
     with Repo.find(path) as repo:
         repo.init()
         repo.install_hooks()
-        hints.enable(repo.git.common_dir)
-        repo.experiments()  # the first look
 
 
 def experiment(repo: GitRepo, lr: float, acc: float, message: str = "try") -> str:

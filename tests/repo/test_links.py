@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -43,36 +42,12 @@ def how(name: str) -> list[str]:
         return list(repo.get_run(name).links.values())
 
 
-def _TMP(here):
-    import os
-
-    os.makedirs(here.path + "/.git/hooks", exist_ok=True)
-    for n, b in (
-        (
-            "post-rewrite",
-            'while read o n r; do echo "rewrite $o $n $1" >> .git/gittrack/hints; done',
-        ),
-        (
-            "post-commit",
-            '[ -d .git/rebase-merge ] || echo "commit $(git rev-parse HEAD)" >> .git/gittrack/hints',
-        ),
-    ):
-        Path(here.path + "/.git/hooks/" + n).write_text("#!/bin/sh\n" + b + "\n")
-        os.chmod(here.path + "/.git/hooks/" + n, 0o755)
-    from gittrack.repo import hints
-
-    hints.enable(here.path + "/.git")
-
-
 @pytest.fixture
 def work(here: GitRepo) -> Iterator[GitRepo]:
     """A repository with hooks, on a branch `feature` that parts from `main` at its first commit."""
     with Repo.find() as repo:
         repo.init()
         repo.install_hooks()
-    _TMP(here)
-    with Repo.find() as repo:
-        repo.get_experiment("default")  # the first look
     here.git("switch", "--quiet", "--create", "feature")
     yield here
 
