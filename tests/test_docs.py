@@ -58,7 +58,7 @@ def test_the_tour_runs(repo: GitRepo, tmp_path: Path) -> None:
     repo.write("train.py", blocks("python")[0])
     repo.commit("train")
     tours = blocks("console", "tour")
-    assert len(tours) == 6
+    assert len(tours) == 7
     lines = [line for tour in tours for line in tour.splitlines()]
     assert all(line.startswith("$ ") for line in lines)
     for line in lines:

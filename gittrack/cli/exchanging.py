@@ -135,17 +135,17 @@ def hook_lines(
         if state == "written":
             more = f" and {len(found) - 1} more" if len(found) > 1 else ""
             then = push if pushes else "commits are recorded"
-            yield f"{verb} {_near(found[0].path)}{more}: {then}{because}"
+            yield f"{verb} {near(found[0].path)}{more}: {then}{because}"
         elif state != "installed" and why not in complaints:
             complaints.add(why)
             lacks = "git push does not send runs along" if pushes else "commits are seen later"
             yield f"{lacks}{because}; next: gittrack hooks install"
 
 
-def _near(path: str) -> str:
+def near(path: str) -> str:
     """A path as seen from here, unless it lies outside."""
-    near = os.path.relpath(path)
-    return safe(path if near.startswith(os.pardir) else near)
+    relative = os.path.relpath(path)
+    return safe(path if relative.startswith(os.pardir) else relative)
 
 
 def _warnings(done: Synced, *, pushes: bool) -> Iterator[str]:

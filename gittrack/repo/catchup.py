@@ -255,7 +255,8 @@ class CatchUp:
         linker = Linker(
             self._git, self._view, rewrites, tips, self._hold, self._sources, self._patches
         )
-        linker.prepare(commits, parents)
+        # A fetch may bring ten thousand: their patches would take a minute.
+        linker.prepare(commits, parents, most=len(commits) if asked else _MOST_AT_ONCE)
         wanted = [
             commit
             for commit in commits

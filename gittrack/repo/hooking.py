@@ -35,8 +35,11 @@ class Hooking(Opened):
         trailer = self.config.hooks_trailer
         found = hooks.install(self._git, self.git_config, trailer=trailer, dry_run=dry_run)
         if not dry_run:
-            # What is there by now is history, and is recorded only when somebody asks for it.
+            # What is there by now is history, and is recorded only when somebody asks for it. No
+            # housekeeping: what `init` has shared a moment ago is on no remote yet.
+            recovered, self._recovered = self._recovered, True
             self._catch_up_quietly(begins=True)
+            self._recovered = recovered
             hints.enable(self._paths.common_dir)
             self._git_config = None
         return found

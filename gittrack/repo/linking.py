@@ -88,12 +88,13 @@ class Linker:
         self._last = ""
         self._branches: dict[str, tuple[str, str]] | None = None
 
-    def prepare(self, commits: Sequence[Commit], parents: Mapping[str, str]) -> None:
+    def prepare(self, commits: Sequence[Commit], parents: Mapping[str, str], *, most: int) -> None:
         """Ask for everything that is needed to link these commits.
 
         Args:
             commits: each after its parents, and after those that it may be made of.
             parents: the trees of their parents.
+            most: of how many of the latest the changes are looked at.
         """
         self._parents = parents
         self._last = commits[-1].oid
@@ -110,7 +111,7 @@ class Linker:
         for run in self._view.search(In(_TREE, trees), (), None, include_deleted=True):
             self._by_tree.setdefault(str(run.tree), []).append(run)
         self._there = self._recent_commits()
-        singles = [commit.oid for commit in commits if len(commit.parents) < 2]
+        singles = [commit.oid for commit in commits[-most:] if len(commit.parents) < 2]
         unknown = [oid for oid in {*singles, *self._there} if oid not in self._patches]
         found = patch_ids(self._git, unknown)
         self._patches.update((oid, found.get(oid, "")) for oid in unknown)

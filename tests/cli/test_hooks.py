@@ -271,9 +271,9 @@ def test_the_command_says_what_it_did_and_what_is_left(empty: Project) -> None:
     switch = Path(empty.path, ".git/gittrack/autorecord")
 
     def says(state: str, *words: str) -> bool:
-        return empty.out("hooks", *words) == f"{state} {folder}\n{names}"
+        return empty.out("hooks", *words) == f"{state} .git/hooks\n{names}"
 
-    assert empty.out("hooks") == f"missing in {folder}\n{names}next: gittrack hooks install\n"
+    assert empty.out("hooks") == f"missing in .git/hooks\n{names}next: gittrack hooks install\n"
     assert says("would be written in", "install", "-n")
     assert not os.path.exists(f"{folder}/pre-push") and not switch.exists()
     assert says("written in", "install") and switch.exists()

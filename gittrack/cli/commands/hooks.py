@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from gittrack.cli import arguments
+from gittrack.cli.exchanging import near
 from gittrack.cli.output import Output
 from gittrack.cli.output.text import safe, safe_lines
 from gittrack.cli.session import open_repo
@@ -66,7 +67,7 @@ def _render(hooks: Sequence[Hook], *, dry_run: bool) -> Iterator[str]:
         groups.setdefault((hook.state, hook.why, place), []).append(hook.name)
     for (state, why, place), names in groups.items():
         would = "would be " if dry_run and state in ("written", "removed", "restored") else ""
-        yield f"{would}{state} {'from' if state == 'removed' else 'in'} {safe(place)}"
+        yield f"{would}{state} {'from' if state == 'removed' else 'in'} {near(place)}"
         yield from textwrap.wrap(
             ", ".join(names), 80, initial_indent="  ", subsequent_indent="  ",
             break_on_hyphens=False,

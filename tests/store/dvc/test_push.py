@@ -417,7 +417,8 @@ def test_an_error_of_the_progress_bar_is_no_failure_of_an_object(
 
 
 def test_ctrl_c_ends_it(ours: Shelf, disk: Shelf, tmp_path: Path) -> None:
-    folder = ours.add_folder(many(300))
+    # Other threads go on until this one gets to run: that may take them many files further.
+    folder = ours.add_folder(many(1500))
 
     def progress(objects: int, *_: object) -> None:
         if objects == 9:
@@ -428,7 +429,7 @@ def test_ctrl_c_ends_it(ours: Shelf, disk: Shelf, tmp_path: Path) -> None:
             push(
                 str(ours.folder), connect("disk", tmp_path), [folder], jobs=jobs, progress=progress
             )
-        assert len(disk.names()) < 100
+        assert len(disk.names()) < 1000
         assert ours.leftovers() == disk.leftovers() == []
 
 
