@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+#: Each runs a whole benchmark, if on little.
+pytestmark = pytest.mark.deep
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -56,7 +59,6 @@ def test_a_push_sends_as_little_as_it_should(tmp_path: Path) -> None:
     assert "missed" not in page.read_text() and "old" not in page.read_text()
 
 
-@pytest.mark.deep
 def test_data_is_measured_in_every_library(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- data:begin -->\nold\n<!-- data:end -->\nb\n")

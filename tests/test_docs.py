@@ -81,7 +81,7 @@ def test_the_commands_that_ci_runs_are_there() -> None:
     (demo,) = blocks("sh", "demo command")
     (tests,) = blocks("sh", "test command")
     assert demo == "pip install '.[demo]' && gittrack demo\n"
-    assert tests == "pip install '.[test]' && python -m pytest\n"
+    assert tests == "pip install '.[test]' && python -m pytest -n auto\n"
 
 
 def test_every_shell_block_of_the_readme_is_run_by_something() -> None:

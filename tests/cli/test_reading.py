@@ -625,6 +625,7 @@ def test_the_scripts_of_other_shells_parse(shell: str, store: Project, tmp_path:
 # -- load ------------------------------------------------------------------------------------
 
 
+@pytest.mark.deep
 def test_huge_and_hostile_values_keep_every_page_readable(empty: Project) -> None:
     empty.python(
         "import gittrack\n"

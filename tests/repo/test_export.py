@@ -273,7 +273,8 @@ print(dvc.api.get_url("artifacts/tool", repo=url, rev=rev))
 """
 
 
-@pytest.mark.parametrize("kind", ["http", pytest.param("disk", marks=pytest.mark.deep)])
+@pytest.mark.deep
+@pytest.mark.parametrize("kind", ["http", "disk"])
 def test_others_have_it_from_a_server_without_us(
     kind: str, world: World, web: GitWebServer
 ) -> None:

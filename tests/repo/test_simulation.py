@@ -223,9 +223,8 @@ class Simulation:
             assert clone.git("fsck", "--connectivity-only", "--no-dangling") == ""
 
 
-@pytest.mark.parametrize(
-    "seed", [1, *(pytest.param(seed, marks=pytest.mark.deep) for seed in (2,))]
-)
+@pytest.mark.deep
+@pytest.mark.parametrize("seed", [1, 2])
 def test_eight_clones_lose_nothing_and_come_to_one_tip(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

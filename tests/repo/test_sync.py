@@ -144,6 +144,7 @@ def test_a_remote_that_does_not_answer_is_left_at_the_deadline(tmp_path: Path) -
     assert re.match(r"no answer within 0\.[5-9]\d? seconds", caught.value.why)
 
 
+@pytest.mark.deep
 def test_sixteen_that_push_at_once_lose_nothing(tmp_path: Path) -> None:
     made = clones(tmp_path, 8)
     for number, repo in enumerate(made):
