@@ -416,20 +416,31 @@ def test_an_error_of_the_progress_bar_is_no_failure_of_an_object(
     assert ours.leftovers() == []
 
 
-def test_ctrl_c_ends_it(ours: Shelf, disk: Shelf, tmp_path: Path) -> None:
-    # Other threads go on until this one gets to run: that may take them many files further.
-    folder = ours.add_folder(many(1500))
+def test_ctrl_c_ends_it(
+    ours: Shelf, disk: Shelf, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = ours.add_folder(many(300))
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
 
     def progress(objects: int, *_: object) -> None:
         if objects == 9:
             os.kill(os.getpid(), signal.SIGINT)
+            # On a busy machine the main thread may take long to hear of it.
+            interrupted.wait(30)
 
+    before = signal.signal(signal.SIGINT, interrupt)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     for jobs in (1, 3):
+        interrupted.clear()
         with pytest.raises(KeyboardInterrupt):
             push(
                 str(ours.folder), connect("disk", tmp_path), [folder], jobs=jobs, progress=progress
             )
-        assert len(disk.names()) < 1000
+        assert len(disk.names()) < 100
         assert ours.leftovers() == disk.leftovers() == []
 
 
