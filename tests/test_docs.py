@@ -140,6 +140,7 @@ def test_the_tutorial_works(tutored: Path, tmp_path: Path) -> None:
     assert b"range(20)" in repo.read("train.py")
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("page", HOWTOS, ids=lambda page: page.stem)
 def test_every_how_to_works(page: Path, tutored: Path, tmp_path: Path) -> None:
     follow(page, learn(tutored, tmp_path), tmp_path)
