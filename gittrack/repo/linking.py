@@ -29,7 +29,14 @@ from gittrack.core.query import Compare, Field, In, Order
 from gittrack.errors import GittrackError
 from gittrack.repo.sources import Sources
 from gittrack.repo.view import View
-from gittrack.store.commits import is_ancestor, list_commits, merge_base, patch_ids, range_patch_id
+from gittrack.store.commits import (
+    list_apart,
+    list_commits,
+    merge_base,
+    patch_ids,
+    range_patch_id,
+    read_commits,
+)
 from gittrack.store.git import Git
 
 TREE, TRAILER, PATCH, SQUASH, DIFFERS = "tree", "trailer", "patch", "squash", "differs in"
@@ -83,6 +90,7 @@ class Linker:
         self._by_tree: dict[str, list[Run]] = {}
         self._by_patch: dict[str, list[str]] = {}
         self._there: list[str] = []
+        self._gone: set[str] = set()
         self._olds: dict[str, dict[str, str]] = {}
         self._parents: Mapping[str, str] = {}
         self._last = ""
@@ -111,6 +119,7 @@ class Linker:
         for run in self._view.search(In(_TREE, trees), (), None, include_deleted=True):
             self._by_tree.setdefault(str(run.tree), []).append(run)
         self._there = self._recent_commits()
+        self._gone = set(self._there) - {old.oid for old in read_commits(self._git, self._there)}
         singles = [commit.oid for commit in commits[-most:] if len(commit.parents) < 2]
         unknown = [oid for oid in {*singles, *self._there} if oid not in self._patches]
         found = patch_ids(self._git, unknown)
@@ -176,14 +185,17 @@ class Linker:
         return list(oids)[:_MOST_PATCHES]
 
     def _link_patch(self, commit: Commit, patch: str) -> bool:
-        """Runs of a commit that makes the same change and is not in this one's history."""
-        is_any = False
-        for old in self._by_patch.get(patch, ()):
-            if old != commit.oid and not is_ancestor(self._git, old, commit.oid):
-                self._load([old])
-                self._add_all(self._at[old], commit, PATCH)
-                is_any = True
-        return is_any
+        """Runs of a commit that makes the same change, neither before nor after this one."""
+        olds = [old for old in self._by_patch.get(patch, ()) if old != commit.oid]
+        if not olds:
+            return False
+        # One call for all: a value that goes back and forth is the same change hundreds of times.
+        apart = list_apart(self._git, olds, commit.oid) | self._gone
+        olds = [old for old in olds if old in apart]
+        self._load(olds)
+        for old in olds:
+            self._add_all(self._at[old], commit, PATCH)
+        return bool(olds)
 
     def _link_branch(self, commit: Commit, patch: str) -> None:
         """Runs of all the commits of a branch, if this one makes all their changes at once."""
@@ -204,7 +216,8 @@ class Linker:
         for tip in list(dict.fromkeys([*self._tips, *self._there]))[:_MOST_TIPS]:
             # A branch parts from all later commits of another where it parts from the latest.
             base = merge_base(self._git, tip, self._last)
-            if base is not None and base != tip:
+            # What was made on top of the latest is no branch that became one of these.
+            if base is not None and base not in (tip, self._last):
                 patch = range_patch_id(self._git, base, tip)
                 if patch is not None:
                     found.setdefault(patch, (base, tip))

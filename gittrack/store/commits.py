@@ -85,11 +85,17 @@ def head_of(git: Git) -> str | None:
     return out.decode().strip() or None
 
 
-def is_ancestor(git: Git, old: str, new: str) -> bool:
-    """Whether a commit is in the history of another, or the same."""
-    process = git.start("merge-base", "--is-ancestor", old, new, errors=False)
-    process.communicate()
-    return process.returncode == 0
+def list_apart(git: Git, oids: Iterable[str], commit: str) -> set[str]:
+    """Commits that are neither before nor after one; those of `oids` that are here are judged."""
+    out = git.run(
+        "rev-list", "--topo-order", "--reverse", "--parents", "--ignore-missing", "--stdin",
+        input="".join(f"{line}\n" for line in (*oids, f"^{commit}")).encode(),
+    )  # fmt: skip
+    after, apart = {commit}, set[str]()
+    for line in out.decode().splitlines():
+        oid, *parents = line.split()
+        (apart if after.isdisjoint(parents) else after).add(oid)
+    return apart
 
 
 def merge_base(git: Git, a: str, b: str) -> str | None:

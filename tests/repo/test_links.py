@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import gittrack
 from gittrack.repo import Repo
+from gittrack.store.git import Git
 from tests.repo.conftest import close
 from tests.support import GitRepo
 
@@ -94,6 +96,38 @@ def test_rebase_by_somebody_without_hooks_is_known_by_the_changes(work: GitRepo)
     work.sh("git switch -q main; echo x >c.py; git add c.py; git commit -qm main")
     work.sh("git switch -q feature; git -c core.hooksPath=/dev/null rebase -q main")
     assert names("main..feature") == ["run"]
+    assert how("run") == ["patch"]
+
+
+def test_a_value_that_goes_back_and_forth(work: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each change is that of half of the others; all are in one history, so none became another."""
+    for number in range(16):
+        change(work, "params.yaml", f"lr: 0.{number % 2}\n", "lr")
+        change(work, "a.py", f"{number}\n", "code")
+    started: list[str] = []
+    start = Git.start
+
+    def counted(git: Git, *args: Any, **options: Any) -> Any:
+        started.append(args[0])
+        return start(git, *args, **options)
+
+    monkeypatch.setattr(Git, "start", counted)
+    assert names("main..feature") == ["lr"] * 16
+    assert len(started) < 50
+    with Repo.find() as repo:
+        assert repo.record_commits(["main..feature"]).links == ()
+
+
+def test_a_commit_that_is_gone_is_still_known_by_its_changes(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run")
+    # Somebody looks, so that the change is known.
+    change(work, "b.py", "1\n", "two")
+    assert shown("HEAD~1") == ["run"]
+    work.git("switch", "--quiet", "--create", "again", "main")
+    work.sh("echo x >c.py; git add c.py; git commit -qm main; git cherry-pick feature~1")
+    work.sh("git branch -D feature; git reflog expire --expire=now --all; git gc -q --prune=now")
+    assert names("main..again") == ["run"]
     assert how("run") == ["patch"]
 
 
