@@ -264,10 +264,9 @@ class CatchUp:
             and self._reader.wants(commit, parents, asked=asked, always=always)
         ]
         if not asked and len(wanted) > _MOST_AT_ONCE:
-            first, last = wanted[0].oid[:12], wanted[-1].oid[:12]
             self._warn(
                 f"{len(wanted)} commits that came at once were not recorded; "
-                f"next: gittrack record {first}^..{last}"
+                f"next: gittrack record {self._range_of(wanted)}"
             )
             wanted = []
         found: list[Found] = []
@@ -289,6 +288,13 @@ class CatchUp:
             found.append(item)
             linker.learn(_run_of(item))
         return Taken(tuple(found), tuple(linker.links()), tuple(known), tuple(empty))
+
+    def _range_of(self, commits: Sequence[Commit]) -> str:
+        """What names all of these; those of several branches, or without parents, have no range."""
+        first, last = commits[0], commits[-1]
+        inside = list_commits(self._git, [last.oid], first.parents[:1]) if first.parents else ()
+        is_all = {commit.oid for commit in commits} <= set(inside)
+        return f"{first.oid[:12]}^..{last.oid[:12]}" if is_all else "--all"
 
     def patterns(self, commit: Commit) -> list[str]:
         """The files that hold a commit's experiment, as its settings name them."""

@@ -370,6 +370,24 @@ def test_many_at_once_are_left_to_whoever_asks(
         assert len(repo.record_commits([f"{first}^..{last}"]).recorded) == 3
 
 
+def test_what_is_left_to_whoever_asks_can_be_asked_for(
+    lab: GitRepo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """History without a beginning here, and of several branches, has no range."""
+    monkeypatch.setattr("gittrack.repo.catchup._MOST_AT_ONCE", 2)
+    lab.git("switch", "--quiet", "--orphan", "other")
+    for number in range(3):
+        experiment(lab, number, number / 10)
+    assert runs() == []
+    assert "gittrack record --all\n" in capsys.readouterr().err
+    for branch in ("one", "two"):
+        lab.git("switch", "--quiet", "--create", branch, "other")
+        for number in range(2):
+            experiment(lab, number + len(branch), 0.5, branch)
+    assert runs() == []
+    assert "gittrack record --all\n" in capsys.readouterr().err
+
+
 def test_processes_that_look_at_once_record_everything_once(lab: GitRepo) -> None:
     for number in range(5):
         experiment(lab, number, number / 10)
