@@ -103,20 +103,31 @@ class CatchUp:
         head = None if doing(self._git) in _PASSING else head_of(self._git)
         tips = sorted({*refs.values(), *([head] if head else ())})
         hinted, offset = hints.read_hints(common, 0 if state is None else state.offset)
+        patterns = self._config.commits_branches
+        matched = [oid for ref, oid in refs.items() if patterns and matches_branch(ref, patterns)]
         if state is None:
-            State(look, tips, offset).write(common)
+            State(look, tips, offset, patterns=patterns, matched=matched).write(common)
             return
         rewrites = self.rewrites()
         self._patches = dict(state.patches)
         commits = self._new_commits(tips, state.tips, hinted, rewrites)
+        allowed: Collection[str] = {commit.oid for commit in commits}
+        if patterns:
+            # What another branch had already comes to these when that is merged.
+            is_same = tuple(state.patterns) == tuple(patterns)
+            oids = list_commits(self._git, matched, state.matched if is_same else state.tips)
+            merged = [oid for oid in oids if oid not in allowed]
+            commits = [*read_commits(self._git, merged), *commits]
+            allowed = set(oids)
         tips_ever = [*tips, *state.tips]
         if commits:
-            allowed = self._allowed(refs, head, state.tips, commits)
+            if not hints.is_enabled(common):
+                allowed = ()
             self.write(self.take(commits, rewrites, tips_ever, allowed))
         looked = state.looked
         if look.store != state.look.store:
             looked = self._take_late(tips, commits, rewrites, tips_ever, set(state.looked))
-        State(look, tips, offset, looked, self._patches).write(common)
+        State(look, tips, offset, looked, self._patches, patterns, matched).write(common)
 
     def _branches(self) -> dict[str, str]:
         """Every branch, ours and remotes', but those that hold a store."""
@@ -149,22 +160,6 @@ class CatchUp:
         if told:
             commits.sort(key=lambda commit: commit.time_s)
         return commits
-
-    def _allowed(
-        self,
-        refs: Mapping[str, str],
-        head: str | None,
-        seen: Sequence[str],
-        commits: Sequence[Commit],
-    ) -> Collection[str]:
-        """The commits that may be recorded by themselves."""
-        if not hints.is_enabled(self._git.common_dir):
-            return ()
-        patterns = self._config.commits_branches
-        if not patterns:
-            return {commit.oid for commit in commits}
-        tips = [oid for ref, oid in refs.items() if matches_branch(ref, patterns)]
-        return set(list_commits(self._git, tips, seen))
 
     def _take_late(
         self,

@@ -36,6 +36,7 @@ class State(NamedTuple):
     """What was seen the last time: how it looked, where branches were, how far hints were read.
 
     `looked` are late runs that no commit was found for, `patches` the ids of changes by commit.
+    If only some branches are recorded, `patterns` named these, and they were at `matched`.
     """
 
     look: Look
@@ -43,6 +44,8 @@ class State(NamedTuple):
     offset: int
     looked: Sequence[str] = ()
     patches: Mapping[str, str] = {}
+    patterns: Sequence[str] = ()
+    matched: Sequence[str] = ()
 
     @classmethod
     def read(cls, common_dir: str) -> State | None:
@@ -92,6 +95,7 @@ def filter_map(git: Git) -> str:
 
 def _check(state: State) -> None:
     texts = [*state.tips, *state.looked, *state.patches, *state.patches.values()]
+    texts += [*state.patterns, *state.matched]
     if not all(isinstance(text, str) for text in texts) or not isinstance(state.offset, int):
         raise ValueError("it is no state")
 

@@ -320,6 +320,33 @@ def test_which_commits_are_recorded(lab: GitRepo, settings: str, recorded: list[
     assert [run.name for run in runs(None, "main")] == recorded
 
 
+@pytest.mark.parametrize("merge", ["--ff-only", "--no-ff"])
+def test_commits_of_another_branch_are_recorded_when_they_are_merged(
+    lab: GitRepo, merge: str
+) -> None:
+    lab.write(".gittrack.yaml", "commits:\n  branches: [main]\n")
+    experiment(lab, 0.1, 0.5, "first")
+    assert [run.name for run in runs()] == ["first"]
+    lab.git("switch", "--quiet", "--create", "feature")
+    experiment(lab, 0.2, 0.6, "second")
+    experiment(lab, 0.3, 0.7, "third")
+    # Somebody looks before it is merged.
+    assert [run.name for run in runs()] == ["first"]
+    lab.git("switch", "--quiet", "main")
+    lab.git("merge", "--quiet", merge, "feature")
+    assert {run.name for run in runs(None, "main")} == {"third", "second", "first"}
+
+
+def test_branches_that_are_named_later_bring_no_history(lab: GitRepo) -> None:
+    lab.git("config", "gittrack.commits.branches", "main")
+    lab.git("switch", "--quiet", "--create", "feature")
+    experiment(lab, 0.1, 0.5, "old")
+    assert runs() == []
+    lab.git("config", "gittrack.commits.branches", "feature")
+    experiment(lab, 0.2, 0.6, "new")
+    assert [run.name for run in runs()] == ["new"]
+
+
 def test_a_commit_brings_its_own_settings(lab: GitRepo) -> None:
     lab.write(".gittrack.yaml", "commits:\n  metrics: [result.json]\n")
     lab.write("result.json", '{"acc": 0.25}')
