@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gittrack.core.bisection import History
+from gittrack.core.committed import is_of_commit
 from gittrack.core.model import Run
 from gittrack.errors import GitError, GittrackError
+from gittrack.repo.linking import AMEND, SQUASH
 from gittrack.repo.naming import Namer, find_commit
 from gittrack.repo.select import unknown_revision
 from gittrack.store.ancestry import Tips, list_history, parse_range
 from gittrack.store.git import Git
+
+#: Links to commits that hold other code than what ran, if the trees are not the same.
+_OTHER_CODE = (AMEND, SQUASH)
 
 
 def read_range(git: Git, namer: Namer, revisions: Sequence[str], command: str) -> Tips:
@@ -44,9 +49,15 @@ def split_changed(
 ) -> tuple[dict[str, list[Run]], dict[str, list[Run]]]:
     """The runs of the code that is committed there, and those of code that was changed.
 
-    A run on a dirty tree says nothing about its commit, unless the commit holds just that tree.
+    A run on a dirty tree says nothing about its commit, unless the commit holds just that tree; no
+    more does one of a commit that was amended, or squashed with others, about what it became.
     """
-    doubtful = [commit for commit, runs in found.items() if any(run.dirty for run in runs)]
+
+    def is_doubtful(run: Run, commit: str) -> bool:
+        # What is recorded from a commit is linked only to commits that hold the same.
+        return run.dirty or (run.links.get(commit) in _OTHER_CODE and not is_of_commit(run))
+
+    doubtful = [c for c, runs in found.items() if any(is_doubtful(run, c) for run in runs)]
     trees = git.cat_file().read_many(f"{commit}^{{tree}}" for commit in doubtful)
     tree_of = {
         commit: tree.oid for commit, tree in zip(doubtful, trees, strict=True) if tree is not None
@@ -55,7 +66,7 @@ def split_changed(
     changed: dict[str, list[Run]] = {}
     for commit, runs in found.items():
         for run in runs:
-            is_own = not run.dirty or run.tree == tree_of.get(commit, "")
+            is_own = not is_doubtful(run, commit) or run.tree == tree_of.get(commit, "")
             (own if is_own else changed).setdefault(commit, []).append(run)
     return own, changed
 

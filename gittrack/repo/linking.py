@@ -39,7 +39,8 @@ from gittrack.store.commits import (
 )
 from gittrack.store.git import Git
 
-TREE, TRAILER, PATCH, SQUASH, DIFFERS = "tree", "trailer", "patch", "squash", "differs in"
+AMEND, SQUASH = "amend", "squash"
+TREE, TRAILER, PATCH, DIFFERS = "tree", "trailer", "patch", "differs in"
 #: How many of the latest commits with runs a new commit is compared with by its changes.
 _MOST_PATCHES = 200
 #: How many branches a squashed commit is looked for on.

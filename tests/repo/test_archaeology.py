@@ -106,6 +106,29 @@ def test_runs_of_changed_code_say_nothing_about_their_commit(here: GitRepo, open
     assert split_changed(opened.git, runs) == (runs, {})
 
 
+def test_runs_of_an_amended_commit_say_nothing_about_what_it_became(here: GitRepo) -> None:
+    with Repo.find() as repo:
+        repo.init()
+        repo.install_hooks()
+    start = work(here, "start", 0.9)
+    work(here, "typo", 0.1)
+    record("again", acc=0.1)
+    here.git("commit", "--quiet", "--amend", "--message", "the same files")
+    with Repo.find() as repo:
+        assert len(repo.get_runs("HEAD")) == 2
+        assert (repo.blame("acc").runs, repo.blame("acc").changed) == (3, 0)
+    here.write("n.txt", "fixed")
+    here.git("commit", "--quiet", "--all", "--amend", "--message", "fixed")
+    record("fixed", acc=0.9)
+    end = work(here, "end", 0.8)
+    with Repo.find() as repo:
+        assert len(repo.get_runs("HEAD~1")) == 3
+        found = repo.blame("acc")
+        assert (found.runs, found.changed) == (3, 2)
+        answer = repo.bisect([f"{start}..{end}"], LOW)
+    assert answer.first_bad is not None and answer.first_bad.id == end
+
+
 def test_a_function_can_make_the_runs(here: GitRepo, opened: Repo) -> None:
     commits = [work(here, str(at)) for at in range(5)]
     seen = []
