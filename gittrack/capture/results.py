@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from glob import glob
 from typing import Any, NamedTuple
 
 _MOST_BYTES = 64_000_000
+#: YAML is read by slow, plain Python: 6 MB of it took 36 s.
+_MOST_YAML_BYTES = 1_000_000
 _MOST_VALUES = 20_000
 #: Where DVCLive keeps its curves, each in a file of its own.
 _DVCLIVE = "plots/metrics/"
@@ -20,6 +21,8 @@ _STEPS = ("step", "global_step", "iteration", "iter", "epoch", "round")
 _TIMES = ("time_ms", "timestamp")
 #: Before this, a number of ms is no time of a run: seconds, or a count.
 _FIRST_TIME_MS = 946_684_800_000
+#: Steps and times are int64.
+_END = 2**63
 
 Look = dict[str, tuple[int, int, int]]
 
@@ -79,6 +82,7 @@ def parse_mapping(path: str, data: bytes, key: str = "") -> dict[str, Any]:
         ValueError: it holds no mapping, or not that key.
     """
     lower = path.lower()
+    _check_size(len(data))
     try:
         if lower.endswith(".json"):
             found = json.loads(data)
@@ -90,14 +94,15 @@ def parse_mapping(path: str, data: bytes, key: str = "") -> dict[str, Any]:
             found = _parse_ini(data.decode("utf-8-sig"))
         else:
             found = _parse_yaml(data)
+        if found is None:
+            found = {}
+        if not isinstance(found, dict):
+            raise ValueError("it is no mapping")
+        # Aliases of YAML can make of a kilobyte more than any memory holds, and a loop.
+        count = sum(1 for _ in itertools.islice(_leaves(found), _MOST_VALUES + 1))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if found is None:
-        found = {}
-    if not isinstance(found, dict):
-        raise ValueError("it is no mapping")
-    # Aliases of YAML can make of a kilobyte more than any memory holds.
-    if sum(1 for _ in itertools.islice(_leaves(found), _MOST_VALUES + 1)) > _MOST_VALUES:
+    if count > _MOST_VALUES:
         raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
     return _select(found, key) if key else found
 
@@ -106,10 +111,14 @@ def _parse_yaml(data: bytes) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    if len(data) > _MOST_YAML_BYTES:
+        raise ValueError(f"it is larger than {_MOST_YAML_BYTES:,} bytes")
     try:
         return YAML(typ="safe", pure=True).load(data)
     except YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
+    except LookupError:  # ruamel.yaml's own, of `!!bool x` and of an empty `!!int`
+        raise ValueError("a value is not of the type that it says") from None
 
 
 def _parse_ini(text: str) -> dict[str, Any]:
@@ -172,7 +181,9 @@ def numbers(mapping: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, Mapping):
             yield from numbers(value, f"{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield name, float(value)
+            number = _number(value)
+            if number is not None:
+                yield name, number
 
 
 def read_history(path: str) -> list[Point]:
@@ -194,8 +205,16 @@ def parse_history(path: str, data: bytes) -> list[Point]:
     DVCLive wrote it: `dvclive/plots/metrics/train/loss.tsv` holds `train/loss`.
 
     Raises:
-        ValueError: it has no header.
+        ValueError: it has no header, or is too large.
     """
+    _check_size(len(data))
+    try:
+        return _points(path, data)
+    except (csv.Error, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _points(path: str, data: bytes) -> list[Point]:
     text = data.decode("utf-8-sig", "replace")
     rows: Iterable[Mapping[str, Any]]
     if path.endswith((".jsonl", ".ndjson")):
@@ -219,10 +238,10 @@ def parse_history(path: str, data: bytes) -> list[Point]:
     points = []
     for number, row in enumerate(rows):
         step = number if step_column is None else _number(row.get(step_column))
-        if step is None or not math.isfinite(step):
+        if step is None or not -_END <= step < _END:
             continue
         time = _number(row.get(time_column)) if time_column else None
-        time_ms = int(time) if time is not None and time >= _FIRST_TIME_MS else None
+        time_ms = int(time) if time is not None and _FIRST_TIME_MS <= time < _END else None
         for name in names:
             if name in (step_column, time_column):
                 continue
@@ -242,12 +261,16 @@ def _number(cell: Any) -> float | None:
         return None
     try:
         return float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _read(path: str) -> bytes:
-    if os.path.getsize(path) > _MOST_BYTES:
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > _MOST_BYTES:
         raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
+
+
+def _read(path: str) -> bytes:
+    _check_size(os.path.getsize(path))
     with open(path, "rb") as file:
         return file.read()

@@ -288,6 +288,32 @@ def test_a_file_that_cannot_be_read_is_said_and_the_rest_recorded(
     assert any(said in warning for warning in run.warnings), run.warnings
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics.json", '{"a": ' + "9" * 400 + "}"),
+        ("metrics.jsonl", '{"step": ' + "9" * 400 + ', "a": 1}'),
+        ("metrics.jsonl", "[" * 100_000),
+        ("metrics.csv", "step,a\n1e300,1\n"),
+        ("metrics.csv", "time_ms,a\n1e300,1\ninf,1\n"),
+        ("metrics.csv", "a\n" + "x" * 200_000),
+        ("params.yaml", "a: &x [*x]"),
+        ("params.yaml", "a: !!bool x"),
+        ("params.yaml", 'a: !!int ""'),
+        ("params.yaml", "a: " + "9" * 400),
+        ("params.yaml", "a: 1\n" + "# much\n" * 200_000),
+    ],
+)
+def test_what_somebody_else_commits_stops_no_command(lab: GitRepo, name: str, text: str) -> None:
+    lab.write(".gittrack.yaml", "commits:\n  metrics: [metrics.*, sound.json]\n")
+    lab.write("sound.json", '{"sound": 1}')
+    lab.write(name, text)
+    lab.commit()
+    assert values(only())["sound"] == 1
+    with Repo.find() as repo:
+        assert not repo.fsck().findings
+
+
 def test_secrets_are_taken_out_before_the_first_write(lab: GitRepo) -> None:
     secret = "ghp_" + "a1B2c3D4" * 5
     lab.write("params.yaml", f"api_token: {secret}\nlr: 1\n")
