@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from gittrack.core.commits import TRAILER
 from gittrack.core.model import END_STATUSES, Run
 from gittrack.store.git import Git
 
-TRAILER = "Gittrack-Run"
 #: Sources of a message, see githooks(5), whose commit no run is made for: amended, and merges.
 _OTHERS = ("commit", "merge", "squash")
 #: In git's folder while something else than a new commit is made.
