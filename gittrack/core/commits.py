@@ -9,7 +9,7 @@ from typing import NamedTuple
 #: What a commit's message may say of the runs that belong to it.
 TRAILER = "Gittrack-Run"
 _WHO = re.compile(rb"(?P<name>.*?) ?<(?P<email>[^>]*)> (?P<time>-?\d{1,18}) [+-]\d{4}")
-_RUN = re.compile(rf"^{TRAILER}:[ \t]*([A-Za-z0-9][A-Za-z0-9_-]{{3,255}})[ \t]*$", re.M | re.I)
+_RUN = re.compile(rf"^{TRAILER}:[ \t]*([A-Za-z0-9][A-Za-z0-9_-]{{3,255}})[ \t\r]*$", re.M | re.I)
 
 
 class Commit(NamedTuple):
@@ -67,7 +67,7 @@ def parse_commit(oid: str, data: bytes) -> Commit:
 def _decode(data: bytes, encoding: str) -> str:
     try:
         return data.decode(encoding)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, UnicodeError):
         return data.decode("utf-8", "replace")
 
 

@@ -49,6 +49,9 @@ def test_a_commit_of_another_time_encoding_or_tool_is_read_too() -> None:
     data = data.replace(b"-99999999", b"99999999999999").replace(b"ISO-8859-1", b"no such")
     commit = parse_commit("c" * 40, data)
     assert (commit.time_s, commit.message) == (253_402_300_799, "\ufffdt\ufffd\n")
+    # A codec that Python has, and that decodes nothing; line ends of another system.
+    data = data.replace(b"no such", b"undefined") + b"\r\nGittrack-Run: 7f3a9c1d2b4e\r\n"
+    assert parse_commit("c" * 40, data).runs == ("7f3a9c1d2b4e",)
     with pytest.raises(ValueError, match="is no commit"):
         parse_commit("c" * 40, b"tree x\n\nno committer")
 
