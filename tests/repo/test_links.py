@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 import gittrack
-from gittrack.repo import Repo
+from gittrack.core.commits import Commit
+from gittrack.core.model import Run
+from gittrack.repo import Repo, linking
+from gittrack.repo.sources import Sources
 from gittrack.store.git import Git
 from tests.repo.conftest import close
 from tests.support import GitRepo
@@ -189,6 +192,27 @@ def test_a_dirty_run_is_marked_with_what_differs(work: GitRepo) -> None:
     work.commit("not quite")
     assert shown("HEAD") == ["run"]
     assert how("run") == ["differs in b.py"]
+
+
+def test_dirty_runs_of_the_same_files_are_looked_at_once(
+    work: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(work, "a.py", "1\n", "one")
+    work.write("a.py", "2\n")
+    for number in range(3):
+        run_at_head(f"run {number}")
+    change(work, "b.py", "1\n", "two")
+    asked: list[str] = []
+    files_otherwise = linking._files_otherwise
+
+    def noted(sources: Sources, run: Run, commit: Commit) -> str | None:
+        asked.append(run.id)
+        return files_otherwise(sources, run, commit)
+
+    monkeypatch.setattr(linking, "_files_otherwise", noted)
+    assert len(names("HEAD~1..HEAD")) == 3
+    assert {how(f"run {number}")[0] for number in range(3)} == {"differs in b.py"}
+    assert len(asked) == 1
 
 
 def test_a_dirty_run_whose_changes_were_thrown_away_belongs_nowhere(work: GitRepo) -> None:
