@@ -214,11 +214,13 @@ class Linker:
     def _squashed(self) -> dict[str, tuple[str, str]]:
         """What branches would change as a whole: where each parts from the others, and its tip."""
         found: dict[str, tuple[str, str]] = {}
-        for tip in list(dict.fromkeys([*self._tips, *self._there]))[:_MOST_TIPS]:
+        tips = list(dict.fromkeys([*self._tips, *self._there]))
+        # What comes before or after the latest is no branch that became one of these.
+        apart = list_apart(self._git, tips, self._last)
+        for tip in [tip for tip in tips if tip in apart][:_MOST_TIPS]:
             # A branch parts from all later commits of another where it parts from the latest.
             base = merge_base(self._git, tip, self._last)
-            # What was made on top of the latest is no branch that became one of these.
-            if base is not None and base not in (tip, self._last):
+            if base is not None:
                 patch = range_patch_id(self._git, base, tip)
                 if patch is not None:
                     found.setdefault(patch, (base, tip))

@@ -167,6 +167,25 @@ def test_squash_merge_and_the_branch_is_deleted(work: GitRepo) -> None:
     assert shown("main") == ["run two", "run one"]
 
 
+def test_a_commit_in_a_long_history_is_looked_for_on_no_branch(
+    work: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        change(work, "params.yaml", f"lr: {number}\n", "lr")
+    assert len(names("main..feature")) == 8
+    change(work, "a.py", "1\n", "code")
+    asked: list[str] = []
+    start = Git.start
+
+    def noted(git: Git, *args: Any, **options: Any) -> Any:
+        asked.append(args[0])
+        return start(git, *args, **options)
+
+    monkeypatch.setattr(Git, "start", noted)
+    assert names("HEAD~1..HEAD") == []
+    assert "merge-base" not in asked and len(asked) < 12
+
+
 def test_merge_of_a_branch_that_was_ahead(work: GitRepo) -> None:
     change(work, "a.py", "1\n", "one")
     run_at_head("run")
