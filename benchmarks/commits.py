@@ -124,8 +124,8 @@ def table(found: dict[str, list[float]], commits: int) -> str:
     rounds = len(found["record"])
     return (
         "\n".join(lines)
-        + f"\n\n{commits:,} commits; recording them takes 1/{faster:.1f} of the time that DVC reads "
-        f"them in.\n{os.cpu_count()} cores; medians of {rounds} rounds.\n"
+        + f"\n\n{commits:,} commits; recording them takes 1/{faster:.1f} of the time that DVC "
+        f"reads them in.\n{os.cpu_count()} cores; medians of {rounds} rounds.\n"
     )
 
 

@@ -125,8 +125,8 @@ def table(found: dict[str, list[float]], rounds: int) -> str:
         )
     shell = os.path.basename(os.path.realpath("/bin/sh"))
     lines.append(
-        f"\n{os.cpu_count()} cores, {version.strip()}, {shell}; medians of {rounds} rounds, of what "
-        "is added within a round.\n"
+        f"\n{os.cpu_count()} cores, {version.strip()}, {shell}; medians of {rounds} rounds, of "
+        "what is added within a round.\n"
     )
     return "\n".join(lines)
 

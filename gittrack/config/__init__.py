@@ -124,18 +124,17 @@ def load_committed(
     """The settings that hold for a commit, by its own `.gittrack.yaml`.
 
     Returns:
-        None if that says nothing of commits, or cannot be used: then the present ones hold.
+        None if that says nothing of commits: then the present ones hold.
+    Raises:
+        ConfigError: the file cannot be used.
     """
     from gittrack.config.file import parse_settings
 
-    try:
-        found = _from_entries(parse_settings(data, FILE_NAME), FILE_NAME)
-        if not any(name.startswith("commits.") for name in found):
-            return None
-        found.update(_from_git(git_config))
-        found.update(_from_environment(environ))
-    except ConfigError:
+    found = _from_entries(parse_settings(data, FILE_NAME), FILE_NAME)
+    if not any(name.startswith("commits.") for name in found):
         return None
+    found.update(_from_git(git_config))
+    found.update(_from_environment(environ))
     changed: dict[str, Any] = {_BY_NAME[name].field: value for name, (value, _) in found.items()}
     return DEFAULTS._replace(**changed)
 

@@ -211,6 +211,7 @@ class Repo(Loading, Along, Changing, Recording):
 
     def _keep_house(self) -> None:
         marker = os.path.join(self._paths.common_dir, "gittrack", "kept")
+        from gittrack.repo import hints
         from gittrack.repo.export import forget_purged
         from gittrack.store.linked import sweep
         from gittrack.store.remote import forget_others
@@ -223,6 +224,7 @@ class Repo(Loading, Along, Changing, Recording):
                 self._keep_sources()
                 forget_others(self._git, self._links().values())
                 forget_purged(self._git)
+                hints.shorten(self._paths.common_dir)
                 sweep(self._git)
 
     # -- export --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from gittrack.core import codec, kept, names
 from gittrack.core.commits import Commit
 from gittrack.core.committed import Held, encode_run, name_of, run_id_of
 from gittrack.core.model import Artifact, ParamValue, Stamp
-from gittrack.errors import GittrackError
+from gittrack.errors import ConfigError, GittrackError
 from gittrack.repo.seal import (
     check_writable,
     experiment_files,
@@ -63,6 +63,8 @@ class Reader:
         self._committed = committed
         self._files = Files(git)
         self._configs: dict[str, Config] = {}
+        #: Files with settings that could not be used, and what is said of them.
+        self._unusable: dict[str, str] = {}
         self._parsed: dict[tuple[str, str, str], Any] = {}
 
     def wants(
@@ -97,7 +99,9 @@ class Reader:
     def find(self, commit: Commit) -> Found | None:
         """The run that a commit makes; None if it holds none of the files."""
         config = self.config_of(commit)
-        warnings: list[str] = []
+        settings = self._files.find(commit.tree, [FILE_NAME]).get(FILE_NAME)
+        told = None if settings is None else self._unusable.get(settings.oid)
+        warnings = [] if told is None else [told]
         params = self._params(commit, config, warnings)
         points = self._points(commit, config, warnings)
         artifacts, data = self._artifacts(commit, config, warnings)
@@ -125,7 +129,11 @@ class Reader:
         if entry is None:
             return self._config
         if entry.oid not in self._configs:
-            found = self._committed(self._read(entry))
+            found = None
+            try:
+                found = self._committed(self._read(entry))
+            except ConfigError as error:
+                self._unusable[entry.oid] = f"{error.message}: the present settings were used"
             self._configs[entry.oid] = self._config if found is None else found
         return self._configs[entry.oid]
 

@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from gittrack.errors import GittrackError
 
+#: Of a file of more bytes, so many rewrites are kept.
+_LONG, _MOST_REWRITES = 1_000_000, 5_000
+
 COMMIT = "commit"
 REWRITE = "rewrite"
 
@@ -76,23 +79,41 @@ def _parse(line: bytes) -> Hint | None:
     return Hint(COMMIT, parts.get("oid", ""))
 
 
+def _line(hint: Hint) -> str:
+    words = (hint.kind, hint.old, hint.oid, hint.how)
+    return " ".join(word for word in words if word) + "\n"
+
+
 def append_hint(common_dir: str, hint: Hint) -> None:
     """Note something, in one write; nothing where there is no folder of ours to note it in.
 
     Raises:
         OSError: the disk takes nothing.
     """
-    words = (hint.kind, hint.old, hint.oid, hint.how)
-    line = " ".join(word for word in words if word) + "\n"
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     try:
         fd = os.open(hints_file(common_dir), flags, 0o666)
     except (FileNotFoundError, NotADirectoryError):
         return
     try:
-        os.write(fd, line.encode())
+        os.write(fd, _line(hint).encode())
     finally:
         os.close(fd)
+
+
+def shorten(common_dir: str) -> None:
+    """Leave of a long file what is needed for good: what became of which commit, as of late."""
+    path = hints_file(common_dir)
+    with contextlib.suppress(OSError):
+        if os.path.getsize(path) <= _LONG:
+            return
+        found, _ = read_hints(common_dir)
+        kept = [hint for hint in found if hint.kind == REWRITE][-_MOST_REWRITES:]
+        temporary = f"{path}.{os.getpid()}.tmp"
+        with open(temporary, "w", encoding="ascii") as file:
+            file.writelines(_line(hint) for hint in kept)
+        # What a hook notes at this moment is lost: a hint may be missing.
+        os.replace(temporary, path)
 
 
 # -- whether commits are recorded by themselves ----------------------------------------------

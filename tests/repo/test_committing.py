@@ -383,6 +383,15 @@ def test_a_commit_brings_its_own_settings(lab: GitRepo) -> None:
     assert (values(run), run.experiment) == ({"acc": 0.25}, "mine")
 
 
+def test_settings_that_cannot_be_used_are_said(lab: GitRepo) -> None:
+    lab.write(".gittrack.yaml", "commits:\n  metrics: 3\n  no_such: 1\n")
+    experiment(lab, 0.1, 0.5)
+    lab.git("rm", "--quiet", "--force", ".gittrack.yaml")
+    run = only()
+    assert values(run)["acc"] == 0.5
+    assert any("the present settings were used" in text for text in run.warnings)
+
+
 def test_nothing_of_an_unfinished_rebase_is_recorded(lab: GitRepo) -> None:
     lab.git("switch", "--quiet", "--create", "feature")
     experiment(lab, 0.1, 0.5, "one")

@@ -83,3 +83,21 @@ def test_the_switch(tmp_path: Path) -> None:
     append_hint(common, Hint(COMMIT, A))
     with pytest.raises(GittrackError, match="autorecord could not be written"):
         hints.enable(common)
+
+
+def test_a_long_file_keeps_what_became_of_what(
+    common: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrites = [Hint(REWRITE, f"{n:040x}", B, "amend") for n in range(5)]
+    for hint in rewrites:
+        append_hint(common, Hint(COMMIT, A))
+        append_hint(common, hint)
+    before, offset = read_hints(common)
+    hints.shorten(common)
+    assert read_hints(common)[0] == before
+    monkeypatch.setattr(hints, "_LONG", 100)
+    monkeypatch.setattr(hints, "_MOST_REWRITES", 3)
+    hints.shorten(common)
+    # Who had read further begins anew.
+    assert read_hints(common, offset)[0] == rewrites[-3:]
+    assert os.listdir(f"{common}/gittrack") == ["hints"]
