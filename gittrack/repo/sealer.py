@@ -58,6 +58,7 @@ class Sealer:
         self._sealing = threading.RLock()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._has_stopped = False
 
     def after_fork(self) -> None:
         """In a forked child: the thread is the parent's, and so are the runs that it ended."""
@@ -66,8 +67,8 @@ class Sealer:
     def start(self) -> None:
         """Have the thread run, if it does not yet."""
         if self._thread is None:
-            self._closing = False
-            self._thread = threading.Thread(target=self._keep, name="gittrack", daemon=True)
+            self._closing = self._has_stopped = False
+            self._thread = threading.Thread(target=self._work, name="gittrack", daemon=True)
             self._thread.start()
 
     def add(self, began: Began) -> None:
@@ -80,10 +81,12 @@ class Sealer:
         """Seal what has ended and stop; trouble is a warning, the journals stay."""
         with self._wake:
             self._closing = True
-            self._wake.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=30)
-            self._thread = None
+            self._wake.notify_all()
+            if self._thread is not None and self._thread is not threading.current_thread():
+                # Not `join`: a signal handler may have cut in where this lock was held already,
+                # and the thread needs it to stop. Waiting on the condition gives it up whole.
+                self._wake.wait_for(lambda: self._has_stopped, timeout=30)
+                self._thread = None
         try:
             self.flush()
         except (GittrackError, OSError) as error:
@@ -194,6 +197,14 @@ class Sealer:
 
     def _is_own(self, state: journal.State) -> bool:
         return state.owner == self._owner().writer
+
+    def _work(self) -> None:
+        try:
+            self._keep()
+        finally:
+            with self._wake:
+                self._has_stopped = True
+                self._wake.notify_all()
 
     def _keep(self) -> None:
         """Seal ended runs shortly after they end, and show other machines that we live."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -90,6 +91,18 @@ def test_the_end_of_the_process_ends_the_run(
     assert run.metrics["m"].last == 0.5
     assert run.end_ms is not None
     assert run.info.status == status.upper()
+
+
+def test_a_signal_where_a_run_ends_ends_the_process(repo: GitRepo) -> None:
+    script = (
+        START + "import signal\nfrom gittrack.tracking import fluent\n"
+        "with fluent._session.repo.recorder()._sealer._wake: os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    began = time.monotonic()
+    code, _, err = ended(repo, script)
+    assert (code, err) == (-signal.SIGTERM, "")
+    assert time.monotonic() - began < 20
+    assert runs(repo)[0].status == "killed"
 
 
 def test_an_exception_in_with_is_raised_again(repo: GitRepo) -> None:
