@@ -170,9 +170,10 @@ class Git:
 
     def close(self) -> None:
         """End the helper process, if there is one."""
-        if self._cat_file is not None:
-            self._cat_file.close()
-            self._cat_file = None
+        # Forgotten first: a signal handler that closes, too, must not wait for it within this wait.
+        reader, self._cat_file = self._cat_file, None
+        if reader is not None:
+            reader.close()
 
 
 class CatFile:

@@ -162,3 +162,18 @@ def test_few_bytes_are_in_memory_at_once(git: Git, monkeypatch: pytest.MonkeyPat
     overwrite(loose(git, oids[20]), loose(git, oids[21]).read_bytes())
     (other,) = Objects(git).read([Wanted(oids[20], "blob")])
     assert other.why
+
+
+def test_closing_again_in_the_middle_of_closing_waits_for_nothing(git: Git) -> None:
+    reader = git.cat_file()
+    close, closed = reader.close, []
+
+    def interrupted() -> None:
+        closed.append(1)
+        if len(closed) == 1:
+            git.close()  # as the handler of a signal does
+        close()
+
+    reader.close = interrupted  # type: ignore[method-assign]
+    git.close()
+    assert closed == [1]
