@@ -198,6 +198,8 @@ class Loading(Carrying):
             wrap = viewing.wrap_page if kind == viewing.PAGE else viewing.wrap_svg
             with open(copy, "rb") as file:
                 shown = wrap(file.read())
+            # It may be called `view.html` itself.
+            os.unlink(copy)
             copy = os.path.join(into, "view.html")
             with open(copy, "wb", opener=_private) as file:
                 file.write(shown)
