@@ -34,7 +34,7 @@ def check_input(place: str) -> None:
         return
     is_link = os.path.islink(path)
     raise InvalidValueError(
-        f"there is no input {place}",
+        f"there is no input {redact.redact_url(place.partition(chr(10))[0][:200])[0]}",
         why="it is a broken link" if is_link else f"the current folder is {os.getcwd()}",
         next="check the path; DVC's data counts as soon as its .dvc file is there",
     )

@@ -428,6 +428,8 @@ class ActiveRun(Inputs, Looks):
 
     def note(self, text: str) -> None:
         """One warning to the person, and a note on the run."""
+        # It may tell of a name, an address, or what another library says.
+        text = redact.redact_text(text, self._config.redact_allow, random=False)[0]
         if text not in self._warned:
             self._warned.add(text)
             warn(text)

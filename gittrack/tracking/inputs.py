@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gittrack.capture import redact
+from gittrack.capture.foreign import type_name
 from gittrack.core import names
 from gittrack.core.dataset import encode_dataset, key_of
 from gittrack.core.model import Dataset
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
 #: What values in memory are called that were given no name, as in MLflow.
 UNNAMED = "dataset"
+#: The most of a column's name or type: an `Enum` of polars spells out all of its categories.
+_MOST_CHARS = 200
 
 
-class Inputs:
-    """The methods of an active run that record datasets."""
+class Inputs(ABC):
+    """The part of `ActiveRun` that records datasets."""
 
     _journal: RunJournal
     _config: Config
@@ -62,23 +66,23 @@ class Inputs:
             names.check_key("dataset", name)
         if context is not None:
             names.check_key("context", context)
+        if source is not None and not isinstance(source, (str, os.PathLike)):
+            raise InvalidValueError(
+                f"log_input: `source` is of type {type_name(source)}",
+                why="it says where values in memory are from: a path or a URI",
+                next="leave it out, or pass its text",
+            )
         try:
             found = self._describe(data, exact)
         except GittrackError:
             raise
-        except OSError as error:
-            self.note(
-                f"input {os.fspath(data)!s:.200} could not be read: {error.strerror or error}"
-            )
-            return None
         except Exception as error:  # whatever a library's objects raise must not end the training
-            what = f"{type(error).__name__}: {error}"
-            self.note(f"log_input: data '{name or UNNAMED}' could not be read: {what:.300}")
+            self.note(self._unread(data, name, error))
             return None
         found = found._replace(
             name=name or found.name or UNNAMED,
             context=context or "",
-            source=found.source if source is None else os.fspath(source),
+            source=found.source if source is None else os.fsdecode(source),
         )
         found = _redacted(found, self._config.redact_allow)
         if found.opaque:
@@ -106,12 +110,17 @@ class Inputs:
     def _said(self) -> set[str]:
         return set()
 
+    def _unread(self, data: Any, name: str | None, error: Exception) -> str:
+        if isinstance(error, OSError) and isinstance(data, (str, os.PathLike)):
+            return f"input {os.fsdecode(data):.200} could not be read: {error.strerror or error}"
+        said = f"{type(error).__name__}: {error}"
+        return f"log_input: data '{name or UNNAMED}' could not be read: {said:.300}"
+
     def _describe(self, data: Any, exact: bool) -> Dataset:
         if isinstance(data, (str, os.PathLike)):
             from gittrack.capture import data as places
 
-            place = os.fspath(data)
-            place = os.fsdecode(place) if isinstance(place, bytes) else place
+            place = os.fsdecode(data)
             places.check_input(place)
             found = places.describe(place, self._config.redact_allow)
             return found._replace(name=_legal(found.name))
@@ -126,14 +135,13 @@ class Inputs:
                 next="gittrack.log_input(numpy.asarray(data), name='train')",
             ) from None
 
-    # What the run has.
-
+    @abstractmethod
     def _check_open(self, what: str) -> None:
-        raise NotImplementedError
+        """Raise if the run has ended."""
 
+    @abstractmethod
     def note(self, text: str) -> None:
         """One warning to the person, and a note on the run."""
-        raise NotImplementedError
 
 
 def log_input(
@@ -160,13 +168,16 @@ def _legal(path: str) -> str:
 
 
 def _redacted(found: Dataset, allow: Sequence[str]) -> Dataset:
-    """The dataset without secrets in its texts."""
+    """The dataset without secrets in its texts, and those of its columns cut."""
+
+    def safe(text: str) -> str:
+        text = redact.redact_text(text, allow, random=False)[0]
+        return text if len(text) <= _MOST_CHARS else f"{text[: _MOST_CHARS - 1]}\u2026"
+
     return found._replace(
         name=redact.redact_url(found.name, allow)[0],
         context=redact.redact_url(found.context, allow)[0],
         source=redact.redact_url(found.source, allow)[0],
-        schema=tuple(
-            (redact.redact_text(column, allow, random=False)[0], kind)
-            for column, kind in found.schema
-        ),
+        schema=tuple((safe(column), safe(kind)) for column, kind in found.schema),
+        opaque=tuple(map(safe, found.opaque)),
     )

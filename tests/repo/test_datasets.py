@@ -149,6 +149,40 @@ def watched(here: GitRepo, *paths: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+TOKEN = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
+
+
+def test_columns_bring_in_no_secret_and_no_megabyte(here: GitRepo) -> None:
+    frame = pd.DataFrame({TOKEN: [object()], "x" * 100_000: [1]})
+    with gittrack.start_run() as run:
+        found = gittrack.log_input(frame, "odd")
+    close()
+    assert found is not None
+    assert found.opaque == ("<redacted>",)
+    assert [len(name) for name, _ in found.schema] == [10, 200]
+    with Repo.find() as repo:
+        kept = repo.get_run(run.id)
+    assert "the values of <redacted>" in kept.warnings[0]
+
+
+def test_data_that_fails_as_a_file_would_is_a_note(here: GitRepo) -> None:
+    class Remote:
+        def __array__(self, *_: object) -> np.ndarray[Any, Any]:
+            raise OSError("the connection is gone")
+
+    with gittrack.start_run() as run:
+        assert gittrack.log_input(Remote(), "far") is None
+        with pytest.raises(InvalidValueError, match="`source` is of type int"):
+            gittrack.log_input(np.ones(1), source=5)  # type: ignore[arg-type]
+        with pytest.raises(InvalidValueError) as raised:
+            gittrack.log_input("jdbc:x://me:s3cr3t-pw@h\n1,2")
+    assert raised.value.message == "there is no input jdbc:x://me:<redacted>@h"
+    close()
+    with Repo.find() as repo:
+        (note,) = repo.get_run(run.id).warnings
+    assert note == "log_input: data 'far' could not be read: OSError: the connection is gone"
+
+
 def test_what_dvc_tracks_is_not_read(here: GitRepo) -> None:
     here.write("data/big.bin", b"x" * 1000)
     here.write("set/a.txt", "a\n")
