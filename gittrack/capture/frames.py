@@ -33,7 +33,7 @@ class UnknownDataError(ValueError):
 class _Table(NamedTuple):
     """A table, whatever holds it.
 
-    `index` are columns that stand before the others, without a place in the schema.
+    `take` gives its columns: first an index that says something, which is not in the schema.
     """
 
     kind: str
@@ -285,9 +285,6 @@ def _describe_array(array: Any, exact: bool) -> Dataset:
 
 def _add_array(numpy: Any, digest: Digest, array: Any, exact: bool) -> bool:
     """Hash the elements in C order; whether only a sample of them."""
-    if isinstance(array, numpy.ma.MaskedArray):
-        sampled = _add_array(numpy, digest, numpy.ma.getmaskarray(array), exact)
-        return _add_array(numpy, digest, array.filled(array.dtype.type(0)), exact) or sampled
     if array.dtype.names:
         # Field by field: between them lies what nobody wrote.
         found = []
@@ -295,6 +292,12 @@ def _add_array(numpy: Any, digest: Digest, array: Any, exact: bool) -> bool:
             digest.add_column(name, ())
             found.append(_add_array(numpy, digest, array[name], exact))
         return any(found)
+    if isinstance(array, numpy.ma.MaskedArray):
+        sampled = _add_array(numpy, digest, numpy.ma.getmaskarray(array), exact)
+        # What lies below the mask says nothing. A zero of its own type, be it a time or a record.
+        plain = numpy.ma.getdata(array).copy()
+        plain[numpy.ma.getmaskarray(array)] = numpy.zeros((), array.dtype)
+        return _add_array(numpy, digest, plain, exact) or sampled
     digest.add_bytes(_element(array.dtype).encode())
     # Values that are hashed one by one are as many as bytes would be of others.
     weight = MOST_BYTES // MOST_VALUES if _is_slow(array.dtype) else array.itemsize

@@ -163,6 +163,10 @@ def test_arrays() -> None:
         np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[0, 0]), np.array([True, False]),
         np.longdouble(1) / 3, np.array([1j]), packed, np.array([b"a"]), np.zeros(2, "V3"),
     ]  # fmt: skip
+    day, record = np.array(["2026-01-01"], "M8[D]"), np.ones(1, [("a", "i4"), ("b", "U2")])
+    for array in (day, record):
+        hidden = [np.ma.array(some, mask=[True]) for some in (array, array[::-1])]
+        assert digest_of(hidden[0]) == digest_of(hidden[1]) != digest_of(array)
     digests = [digest_of(array) for array in different]
     assert digests[5] == digests[10]  # a number is an array of no dimension
     assert len(set(digests)) == len(digests) - 1
