@@ -87,10 +87,11 @@ def record(run: ActiveRun, args: Any, prefix: str = "") -> None:
         InvalidValueError: they are none.
     """
     from gittrack.capture.arguments import is_arguments, to_params
+    from gittrack.capture.foreign import type_name
 
     if not is_arguments(args):
         raise InvalidValueError(
-            f"log_args: {args!r:.80} is of type {type(args).__name__}",
+            f"log_args: args is of type {type_name(args)}",
             why="it takes a namespace, a mapping, a dataclass, an attrs or pydantic object, "
             "or an OmegaConf configuration",
             next="log_args(vars(args)), or log_param(key, value) for a single value",

@@ -234,7 +234,7 @@ def test_log_args(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repo.path)
     with gittrack.start_run("a") as run:
         gittrack.log_args({"lr": 0.1, "text": "x" * 2_000_000}, prefix="opt.")
-        with pytest.raises(InvalidValueError, match="log_args: 3 is of type int"):
+        with pytest.raises(InvalidValueError, match="log_args: args is of type int"):
             run.log_args(3)
     found = runs(repo)["a"]
     assert found.params["opt.lr"] == 0.1
