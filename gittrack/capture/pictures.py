@@ -58,6 +58,8 @@ def encode_image(image: Any, suffix: str) -> Picture:
             why="an image is a numpy array, an image of PIL or a figure of matplotlib",
             next="of a torch.Tensor pass image.permute(1, 2, 0).numpy(); of a file log_artifact",
         )
+    if is_a(image, "numpy", "MaskedArray"):
+        image = image.filled(0)
     shape = image.shape
     channels = shape[2] if len(shape) == 3 else 1
     if len(shape) not in (2, 3) or 0 in shape or channels not in (1, 3, 4):
@@ -163,7 +165,9 @@ def find_figure(value: Any) -> Any:
     if is_a(value, "matplotlib", "Figure"):
         return value
     if is_a(value, "matplotlib", "Axes") or is_a(value, "seaborn", "Grid", "FacetGrid"):
-        return value.figure
+        found = value.figure
+        # Axes may be those of a part of a figure, which cannot be drawn by itself.
+        return found.figure if is_a(found, "matplotlib", "SubFigure") else found
     return None
 
 

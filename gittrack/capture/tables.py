@@ -43,11 +43,18 @@ def to_table(data: Any) -> Table:
 
 
 def _from_frame(frame: Any) -> Table:
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
-    columns = tuple(t.to_column(_scalar(name)) for name in frame.columns)
-    values = [frame.iloc[:, at].tolist() for at in range(len(columns))]
-    return Table(columns, tuple(map(_cleaned, values)))
+    # An index that is a column, too, as `set_index(..., drop=False)` leaves it, is there once.
+    levels = [
+        (name, frame.index.get_level_values(at).tolist())
+        for at, name in enumerate(frame.index.names)
+        if name is not None and name not in frame.columns
+    ]
+    values = [frame.iloc[:, at].tolist() for at in range(frame.shape[1])]
+    columns = [*(name for name, _ in levels), *frame.columns]
+    return Table(
+        tuple(t.to_column(_scalar(name)) for name in columns),
+        tuple(_cleaned(found) for found in (*(found for _, found in levels), *values)),
+    )
 
 
 def _from_mapping(data: Mapping[Any, Any]) -> Table:

@@ -178,7 +178,9 @@ def _plain(value: Any, name: Column, row: int, depth: int) -> Any:
     if isinstance(value, _TEXTUAL) or type(value).__name__ in _TEXTUAL_NAMES:
         return str(value)
     if hasattr(value, "tolist"):
-        return _plain(value.tolist(), name, row, depth + 1)
+        plain = value.tolist()
+        if type(plain) is not type(value):
+            return _plain(plain, name, row, depth + 1)
     raise _no_json(name, row, f"of type {type(value).__name__}")
 
 

@@ -172,9 +172,11 @@ class Looks(ABC):
             )
         shown = getattr(html, "_repr_html_", None)
         if callable(shown) and not isinstance(html, type):
-            html = self._made(artifact_file, shown)
-            if html is None:
+            made = self._made(artifact_file, lambda: (shown(),))
+            if made is None:
                 return
+            # An object may decline, by None, to show itself so.
+            html = html if made[0] is None else made[0]
         if isinstance(html, str):
             html = html.encode("utf-8", "surrogatepass")
         if not isinstance(html, bytes):

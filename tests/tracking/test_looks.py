@@ -125,6 +125,25 @@ def test_every_kind_is_kept_and_large_ones_are_objects(here: GitRepo, tmp_path: 
     assert "<table" in gittrack.load_text(run.id, "frame.html")
 
 
+def test_axes_of_a_part_of_a_figure_and_masked_pixels_are_kept(here: GitRepo) -> None:
+    axes = Figure().subfigures(1, 2)[0].subplots()
+    masked = np.ma.masked_array(np.ones((1, 2)), [[True, False]])
+    with gittrack.start_run() as run:
+        gittrack.log_figure(axes, "part.png")
+        gittrack.log_image(masked, "masked.png")
+    assert paths(run.id) == ["masked.png", "part.png"]
+    with Image.open(gittrack.get_artifact(run.id, "masked.png")) as picture:
+        assert picture.tobytes() == b"\x00\xff"
+
+
+def test_a_page_of_the_name_of_what_shows_it_is_copied(here: GitRepo) -> None:
+    with gittrack.start_run() as run:
+        gittrack.log_html("<p>inside</p>", "view.html")
+    with Repo.find() as repo:
+        copy = repo.copy_to_view(repo.get_run(run.id), "view.html")
+    assert b"sandbox" in Path(copy.path).read_bytes()
+
+
 def test_trouble_of_a_library_is_noted_once_and_the_run_goes_on(
     here: GitRepo, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +183,14 @@ WRONG: list[tuple[Callable[[], None], type[Exception], str]] = [
         (lambda: gittrack.log_table({"a": [1], "b": [1, 2]}, "a.json"), InvalidValueError, "length"),
         (lambda: gittrack.log_table({"a": [1]}, "a.xls"), InvalidValueError, "artifact_file"),
         (lambda: gittrack.log_table({"a": [object()]}, "a.json"), InvalidValueError, "column 'a'"),
+        (
+            lambda: gittrack.log_table({"a": [np.longdouble(1)]}, "a.json"),
+            InvalidValueError, "of type longdouble",
+        ),
+        (
+            lambda: gittrack.log_html(type("Shy", (), {"_repr_html_": lambda self: None})(), "a.html"),
+            InvalidValueError, "html is of type Shy",
+        ),
         (lambda: gittrack.log_table({"a": [1, "x"]}, "a.parquet"), InvalidValueError, "column 'a'"),
         (lambda: gittrack.log_figure(7, "a.png"), InvalidValueError, "figure is of type int"),
         (lambda: gittrack.log_figure(Figure(), "../a.png"), InvalidNameError, r"\.\./a"),
@@ -227,6 +254,7 @@ def test_frames_of_every_kind_become_tables(here: GitRepo) -> None:
         gittrack.log_table(pd.DataFrame({0: [1], ("a", "b"): [2]}), "odd.json")
         gittrack.log_table({"x": 1, "y": "text"}, "one.json")
         gittrack.log_table({}, "empty.json")
+        gittrack.log_table(pd.DataFrame({"id": [7]}).set_index("id", drop=False), "index.json")
     with Repo.find() as repo:
         table = repo.load_table("t.json")
         assert table.columns == ("row", "when", "kind", "maybe", "kind")
@@ -236,6 +264,7 @@ def test_frames_of_every_kind_become_tables(here: GitRepo) -> None:
         assert repo.load_table("odd.json").columns == (0, "('a', 'b')")
         assert list(repo.load_table("one.json").rows()) == [(1, "text")]
         assert repo.load_table("empty.json").height == 0
+        assert repo.load_table("index.json") == (("id",), ([7],))
     assert gittrack.load_table("t.json").shape == (2, 5)
     assert gittrack.load_table("empty.json").shape == (0, 0)
     text = gittrack.load_text(run.id, "odd.json")
