@@ -91,7 +91,7 @@ def _local(place: str) -> str:
 def _describe_folder(path: str, name: str) -> Dataset:
     listing = []
     total = 0
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in os.walk(path, onerror=_raise):
         folders.sort()
         for file in files:
             full = os.path.join(folder, file)
@@ -104,6 +104,11 @@ def _describe_folder(path: str, name: str) -> Dataset:
     return Dataset(
         name, f"md5:{digest}.dir", source=name, kind="folder", size_bytes=total, files=len(listing)
     )
+
+
+def _raise(error: OSError) -> None:
+    # A folder that cannot be read would be left out, and the digest be that of other data.
+    raise error
 
 
 def _digest(path: str) -> tuple[str, int]:

@@ -183,6 +183,26 @@ def test_data_that_fails_as_a_file_would_is_a_note(here: GitRepo) -> None:
     assert note == "log_input: data 'far' could not be read: OSError: the connection is gone"
 
 
+def test_a_folder_of_which_a_part_cannot_be_read_has_no_digest(
+    here: GitRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.write("data/a.txt", "a\n")
+    here.write("data/locked/b.txt", "b\n")
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:  # root may read everything, so no mode does
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    with gittrack.start_run() as run, monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refuse)
+        assert gittrack.log_input("data") is None
+    close()
+    with Repo.find() as repo:
+        assert repo.get_run(run.id).warnings == ("input data could not be read: Permission denied",)
+
+
 def test_what_dvc_tracks_is_not_read(here: GitRepo) -> None:
     here.write("data/big.bin", b"x" * 1000)
     here.write("set/a.txt", "a\n")
