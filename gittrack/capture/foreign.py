@@ -11,6 +11,11 @@ def is_a(value: object, package: str, *names: str) -> bool:
     )
 
 
+def packages(value: object) -> set[str]:
+    """The packages that its class, and those that it inherits from, are of."""
+    return {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
+
+
 def type_name(value: object) -> str:
     """The type of a value for a message: `list`, `torch.Tensor`."""
     kind = type(value)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gittrack.capture.foreign import packages
 from gittrack.core.dataset import MOST_COLUMNS
 from gittrack.core.digest import (
     MOST_BYTES,
@@ -52,7 +53,7 @@ def describe_values(data: Any, *, exact: bool = False) -> Dataset:
     """
     if isinstance(data, Mapping):
         return _describe_parts(list(data.items()), exact)
-    if isinstance(data, (list, tuple)) and _root(data) == "builtins":
+    if isinstance(data, (list, tuple)) and type(data).__module__ == "builtins":
         return _describe_parts(list(enumerate(data)), exact)
     table = _table_of(data)
     if table is not None:
@@ -63,15 +64,6 @@ def describe_values(data: Any, *, exact: bool = False) -> Dataset:
     kind = f"{type(data).__module__}.{type(data).__qualname__}"
     hint = "; collect() it first" if type(data).__name__ == "LazyFrame" else ""
     raise UnknownDataError(f"it is of type {kind}{hint}")
-
-
-def _root(data: Any) -> str:
-    return type(data).__module__.partition(".")[0]
-
-
-def _roots(data: Any) -> set[str]:
-    """The packages that its type, and the types that this stands on, are of."""
-    return {cls.__module__.partition(".")[0] for cls in type(data).__mro__}
 
 
 # -- several -----------------------------------------------------------------------------------
@@ -134,7 +126,7 @@ def _shown(name: Any) -> str:
 
 
 def _table_of(data: Any) -> _Table | None:
-    roots, name = _roots(data), type(data).__name__
+    roots, name = packages(data), type(data).__name__
     if "pandas" in roots:
         if hasattr(data, "to_frame") and not hasattr(data, "columns"):
             data = data.to_frame()
