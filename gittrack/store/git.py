@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from threading import Lock
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, NamedTuple
 
 from gittrack.errors import GitError, NotARepositoryError
@@ -187,6 +187,8 @@ class CatFile:
         self._git = git
         self._pid = os.getpid()
         self._lock = Lock()
+        #: The thread that is within a request.
+        self._asker = 0
         self._start()
 
     def _start(self) -> None:
@@ -204,7 +206,10 @@ class CatFile:
 
     def usable(self) -> bool:
         """Whether it still runs and belongs to this process, not to one that forked it."""
-        return self._pid == os.getpid() and self._process.poll() is None
+        # The handler of a signal that came within a request gets a reader of its own: this one's
+        # lock is held, and an answer is half read.
+        is_cut = self._asker == get_ident()
+        return self._pid == os.getpid() and not is_cut and self._process.poll() is None
 
     def read(self, spec: str) -> Object | None:
         """The object that `spec` names (as `git rev-parse` would), or None."""
@@ -227,18 +232,22 @@ class CatFile:
         answers: list[Object | None] = []
         is_fresh = False
         with self._lock:
-            while len(answers) < len(specs):
-                known = len(answers)
-                try:
-                    self._send(specs[known:])
-                    while len(answers) < len(specs):
-                        answers.append(self._answer())
-                except (BrokenPipeError, EOFError):
-                    if is_fresh and len(answers) == known:
-                        # Nothing else was asked of this process: it is this object.
-                        answers.append(None)
-                    self._start_again()
-                    is_fresh = True
+            self._asker = get_ident()
+            try:
+                while len(answers) < len(specs):
+                    known = len(answers)
+                    try:
+                        self._send(specs[known:])
+                        while len(answers) < len(specs):
+                            answers.append(self._answer())
+                    except (BrokenPipeError, EOFError):
+                        if is_fresh and len(answers) == known:
+                            # Nothing else was asked of this process: it is this object.
+                            answers.append(None)
+                        self._start_again()
+                        is_fresh = True
+            finally:
+                self._asker = 0
         return answers
 
     def _send(self, specs: list[str]) -> None:

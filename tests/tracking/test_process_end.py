@@ -105,6 +105,18 @@ def test_a_signal_where_a_run_ends_ends_the_process(repo: GitRepo) -> None:
     assert runs(repo)[0].status == "killed"
 
 
+def test_a_signal_within_a_request_to_git_ends_the_process(repo: GitRepo) -> None:
+    script = (
+        START + "import signal\nfrom gittrack.tracking import fluent\n"
+        "reader = fluent._session.repo.recorder()._git.cat_file()\n"
+        "reader._send = lambda specs: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "reader.read('HEAD')"
+    )
+    code, _, err = ended(repo, script)
+    assert (code, err) == (-signal.SIGTERM, "")
+    assert runs(repo)[0].status == "killed"
+
+
 def test_an_exception_in_with_is_raised_again(repo: GitRepo) -> None:
     _, out, _ = ended(
         repo,
