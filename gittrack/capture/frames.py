@@ -53,6 +53,8 @@ def describe_values(data: Any, *, exact: bool = False) -> Dataset:
     """
     if isinstance(data, Mapping):
         return _describe_parts(list(data.items()), exact)
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return _describe_parts(list(zip(data._fields, data, strict=True)), exact)
     if isinstance(data, (list, tuple)) and type(data).__module__ == "builtins":
         return _describe_parts(list(enumerate(data)), exact)
     table = _table_of(data)

@@ -132,6 +132,8 @@ class Loading(Carrying):
 
         suffix = tables.suffix_of(artifact_file, "load_table")
         if run_ids is not None:
+            # A text is a sequence of texts, too.
+            run_ids = [run_ids] if isinstance(run_ids, str) else run_ids
             runs = [self.get_run(run_id) for run_id in run_ids]
         else:
             named = None if experiment is None else [experiment]

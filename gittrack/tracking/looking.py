@@ -75,7 +75,6 @@ def load_table(
             next="pip install 'gittrack[pandas]', or Repo.load_table",
         ) from None
     repo = fluent._repo()
-    run_ids = [run_ids] if isinstance(run_ids, str) else run_ids
     experiment = fluent._session.experiment or repo.config.experiment
     table = repo.load_table(artifact_file, run_ids, extra_columns, experiment=experiment)
     # By number first: two columns may have one name.

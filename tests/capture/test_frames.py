@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -219,3 +219,12 @@ def test_large_data_is_sampled_and_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert digest_of(changed) != digest_of(array)
     assert digest_of(array, exact=True) == digest_of(np.asfortranarray(array), exact=True)
     assert digest_of(array.astype(object)[:1_001]) != digest_of(array.astype(object)[:1_000])
+
+
+def test_a_named_tuple_is_its_fields() -> None:
+    class Split(NamedTuple):
+        x: Any
+        y: Any
+
+    x, y = np.ones((3, 2)), np.zeros(3)
+    assert digest_of(Split(x, y)) == digest_of({"x": x, "y": y}) != digest_of((x, y))
