@@ -23,6 +23,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+from benchmarks import page  # noqa: E402
 from benchmarks.sharing import ADA, START_MS, run_files  # noqa: E402
 from gittrack.core.bisection import History, search  # noqa: E402
 from gittrack.core.levels import find_levels  # noqa: E402
@@ -32,7 +33,6 @@ from gittrack.store.git import Git  # noqa: E402
 from gittrack.store.paths import find_paths  # noqa: E402
 from gittrack.store.write import Tree, commit  # noqa: E402
 
-BEGIN, END = "<!-- archaeology:begin -->", "<!-- archaeology:end -->"
 _MERGE_EVERY = 10
 
 #: Row -> what it is, and the budget in ms at 1,000 commits.
@@ -170,23 +170,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--commits", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", metavar="FILE", help="replace the table in this page")
+    page.add_arguments(parser)
     args = parser.parse_args(argv)
     found = measure_all(args.commits, args.rounds)
     version = subprocess.check_output(["git", "--version"], text=True).split()[2]
     text = (
         f"{table(found)}\n{os.cpu_count()} cores, git {version}; medians of {args.rounds} rounds.\n"
     )
-    print(text)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1)
-    if args.write:
-        with open(args.write, encoding="utf-8") as file:
-            head, rest = file.read().split(BEGIN)
-        with open(args.write, "w", encoding="utf-8") as file:
-            file.write(f"{head}{BEGIN}\n{text}{END}{rest.split(END)[1]}")
+    page.deliver(args, "archaeology", found, text)
     return 0
 
 

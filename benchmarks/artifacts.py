@@ -12,7 +12,6 @@ writes each.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -23,8 +22,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import page
+
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- artifacts:begin -->", "<!-- artifacts:end -->"
 #: As budgets: times the limit, and how many times slower `dvc add` has to be.
 MOST_TIMES_LIMIT, LEAST_TIMES_FASTER = 1.25, 3.0
 
@@ -194,18 +194,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--mib", type=int, default=1024, help="of the large file")
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", metavar="FILE", help="replace the table in this page")
+    page.add_arguments(parser)
     args = parser.parse_args(argv)
     found = measure(args.mib, args.files, args.rounds)
     text = table(found, args.mib, args.files)
-    print(text)
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=1))
-    if args.write:
-        page = Path(args.write)
-        head, _, rest = page.read_text().partition(BEGIN)
-        page.write_text(f"{head}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+    page.deliver(args, "artifacts", found, text)
     return 0
 
 

@@ -10,7 +10,6 @@ take turns; each figure is the median of whole processes.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -20,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-BEGIN, END = "<!-- commits:begin -->", "<!-- commits:end -->"
+import page
+
 #: Seconds that a history of 1,000 commits may take.
 MOST_S = 10.0
 ROWS = {
@@ -134,8 +134,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--commits", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", metavar="FILE", help="replace the table in this page")
+    page.add_arguments(parser)
     args = parser.parse_args(argv)
     found: dict[str, list[float]] = {row: [] for row in ROWS}
     with tempfile.TemporaryDirectory(prefix="gittrack-bench-") as folder:
@@ -145,13 +144,7 @@ def main(argv: list[str]) -> int:
                 found[row].append(seconds)
                 print(f"{row:12} {seconds:8.3f} s", file=sys.stderr)
     text = table(found, args.commits)
-    print(text)
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=1))
-    if args.write:
-        page = Path(args.write)
-        head, _, rest = page.read_text().partition(BEGIN)
-        page.write_text(f"{head}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+    page.deliver(args, "commits", found, text)
     return 0
 
 

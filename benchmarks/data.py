@@ -19,8 +19,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import page
+
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- data:begin -->", "<!-- data:end -->"
 #: As a budget: seconds that a sampled digest may take, however large the data is.
 MOST_SAMPLED_S = 1.0
 
@@ -110,18 +111,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--mib", type=int, default=1024, help="of the array")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", metavar="FILE", help="replace the table in this page")
+    page.add_arguments(parser)
     args = parser.parse_args(argv)
     found = measure(args.rows, args.mib, args.rounds)
     text = table(found, args.rows, args.mib)
-    print(text)
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=1))
-    if args.write:
-        page = Path(args.write)
-        head, _, rest = page.read_text().partition(BEGIN)
-        page.write_text(f"{head}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+    page.deliver(args, "data", found, text)
     return 0
 
 

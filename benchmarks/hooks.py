@@ -11,7 +11,6 @@ nothing, and with ours.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -23,13 +22,13 @@ from pathlib import Path
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+from benchmarks import page  # noqa: E402
 from gittrack.config import parse_git_config  # noqa: E402
 from gittrack.repo import hints  # noqa: E402
 from gittrack.store import hooks  # noqa: E402
 from gittrack.store.git import Git  # noqa: E402
 from gittrack.store.paths import find_paths  # noqa: E402
 
-BEGIN, END = "<!-- hooks:begin -->", "<!-- hooks:end -->"
 _FILES = 300
 CLONES = ("without", "empty", "ours")
 #: Row -> what it is, its budget in ms, the command.
@@ -135,18 +134,11 @@ def main(argv: list[str]) -> int:
     """Measure, print the table, and write it where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", metavar="FILE", help="replace the table in this page")
+    page.add_arguments(parser)
     args = parser.parse_args(argv)
     found = measure(args.rounds)
     text = table(found, args.rounds)
-    print(text)
-    if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=1))
-    if args.write:
-        page = Path(args.write)
-        head, _, rest = page.read_text().partition(BEGIN)
-        page.write_text(f"{head}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+    page.deliver(args, "hooks", found, text)
     return 0
 
 

@@ -28,6 +28,7 @@ from contextlib import contextmanager
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import page  # noqa: E402
 from workloads import ROWS, TRACKERS  # noqa: E402
 
 #: Runs or points of a workload; peers that are slower get fewer, the rate stays comparable.
@@ -58,7 +59,6 @@ READS = {
 PROCESSES = 8
 #: A figure of a peer whose processes did not all succeed.
 FAILED = float("nan")
-BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
 
 #: What is switched off for a row.
@@ -435,8 +435,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", nargs="+", choices=list(ROWS), metavar="ROW")
     parser.add_argument("--peer-python", metavar="PATH", help="a Python that has other trackers")
     parser.add_argument("--scale", type=float, default=1.0, help="of all sizes; for a quick look")
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", metavar="FILE", help="replace the table in this page")
+    page.add_arguments(parser)
     args = parser.parse_args(argv)
     scratch = tempfile.mkdtemp(prefix="gittrack-bench-")
     try:
@@ -444,17 +443,7 @@ def main(argv: list[str]) -> int:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     text = f"{table(found)}\n{machine(args.rounds)}"
-    print(text)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1)
-    if args.write:
-        with open(args.write, encoding="utf-8") as file:
-            page = file.read()
-        head, rest = page.split(BEGIN)
-        tail = rest.split(END)[1]
-        with open(args.write, "w", encoding="utf-8") as file:
-            file.write(f"{head}{BEGIN}\n{text}{END}{tail}")
+    page.deliver(args, "benchmark", found, text)
     return 0
 
 

@@ -12,7 +12,6 @@ only the store that they are pushed into is made in bulk, with the same files in
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import re
@@ -27,6 +26,7 @@ from collections.abc import Iterator
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
+from benchmarks import page  # noqa: E402
 from gittrack.core import codec, names  # noqa: E402
 from gittrack.core.model import Metric, Stamp  # noqa: E402
 from gittrack.repo.seal import first_files  # noqa: E402
@@ -36,7 +36,6 @@ from gittrack.store.packs import join_small_packs  # noqa: E402
 from gittrack.store.paths import find_paths  # noqa: E402
 from gittrack.store.write import Person, Tree, commit  # noqa: E402
 
-BEGIN, END = "<!-- sharing:begin -->", "<!-- sharing:end -->"
 ADA = Person("Ada", "ada@example.org")
 START_MS = 1_760_000_000_000
 #: Runs a commit, as they come from people who push now and then.
@@ -334,23 +333,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", metavar="FILE", help="replace the table in this page")
+    page.add_arguments(parser)
     args = parser.parse_args(argv)
     found = measure_all(args.runs, args.rounds)
     version = subprocess.check_output(["git", "--version"], text=True).split()[2]
     text = (
         f"{table(found)}\n{os.cpu_count()} cores, git {version}; medians of {args.rounds} rounds.\n"
     )
-    print(text)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1)
-    if args.write:
-        with open(args.write, encoding="utf-8") as file:
-            head, rest = file.read().split(BEGIN)
-        with open(args.write, "w", encoding="utf-8") as file:
-            file.write(f"{head}{BEGIN}\n{text}{END}{rest.split(END)[1]}")
+    page.deliver(args, "sharing", found, text)
     return 0
 
 
