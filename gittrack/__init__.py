@@ -22,11 +22,7 @@ from gittrack.tracking.fluent import (
     active_run,
     delete_tag,
     end_run,
-    get_artifact,
-    get_metric_history,
-    get_run,
     init,
-    list_artifacts,
     log_artifact,
     log_artifacts,
     log_dict,
@@ -35,7 +31,6 @@ from gittrack.tracking.fluent import (
     log_param,
     log_params,
     log_text,
-    search_runs,
     set_experiment,
     set_tag,
     set_tags,
@@ -51,6 +46,13 @@ from gittrack.tracking.looking import (
     log_html,
     log_image,
     log_table,
+)
+from gittrack.tracking.reading import (
+    get_artifact,
+    get_metric_history,
+    get_run,
+    list_artifacts,
+    search_runs,
 )
 
 __version__ = "0.1.0"

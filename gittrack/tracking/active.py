@@ -20,14 +20,14 @@ from gittrack.core.model import (
     RunInfo,
     short_id,
 )
-from gittrack.core.record import REDACTED_PREFIX, TAG_PREFIX, warning_key
+from gittrack.core.record import TAG_PREFIX, warning_key
 from gittrack.errors import GittrackError, InvalidValueError, ParamChangedError, UsageError
 from gittrack.repo import warn
+from gittrack.tracking.cells import Cells
 from gittrack.tracking.inputs import Inputs
 from gittrack.tracking.looks import Looks
 
 if TYPE_CHECKING:
-    from gittrack.capture.notebook import Cell
     from gittrack.config import Config
     from gittrack.repo.recorder import Recorder
     from gittrack.repo.values import Began
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _LOW, _HIGH = -(1 << 63), (1 << 63) - 1
 
 
-class ActiveRun(Inputs, Looks):
+class ActiveRun(Cells, Inputs, Looks):
     """Records one run. Wrong use raises; trouble of our own becomes one warning and a note.
 
     As a context manager it ends the run: finished, or failed and the exception goes on.
@@ -54,7 +54,6 @@ class ActiveRun(Inputs, Looks):
         self._status = RUNNING
         self._end_ms: int | None = None
         self._warned: set[str] = set()
-        self._cells = ""
         self._pid = os.getpid()
         self._journal.on_trouble = self._disk_trouble
 
@@ -321,39 +320,6 @@ class ActiveRun(Inputs, Looks):
             text = json.dumps(_plain(dictionary), indent=2, ensure_ascii=False) + "\n"
         self._store(text.encode("utf-8", "surrogatepass"), artifact_file)
 
-    def log_cells(self, cells: Sequence[Cell]) -> int:
-        """Keep the source of a notebook's cells without secrets; the bytes that were written.
-
-        Nothing is written if nothing has changed since the last time, or the run has ended.
-        """
-        from gittrack.capture.notebook import render_cells
-
-        text, hits = render_cells(cells, self._config.redact_allow)
-        if text == self._cells or self._status is not RUNNING:
-            return 0
-        # Another kernel may have its cells with the run.
-        is_first = not (self._began.resumed or self._began.joined)
-        name = "cells.py" if is_first else f"cells-{self._journal.writer}.py"
-        data = text.encode("utf-8", "surrogatepass")
-        try:
-            staged = self._journal.stage(data, len(data))
-        except OSError as error:
-            self.note(f"the notebook's cells were not kept: {error.strerror or error}")
-            return 0
-        assert staged is not None
-        file, size = staged
-        self._journal.add_artifact(f"notebook/{name}", size, "644", file=file)
-        if hits:
-            times = {hit: hits.count(hit) for hit in hits}
-            self._journal.stamp(
-                {
-                    f"{REDACTED_PREFIX}notebook: {hit}": "once" if n == 1 else f"{n} times"
-                    for hit, n in times.items()
-                }
-            )
-        self._cells = text
-        return size
-
     def _store(self, source: str | bytes, name: str) -> None:
         self._keeper.keep(source, names.check_artifact_path(name))
 
@@ -409,10 +375,10 @@ class ActiveRun(Inputs, Looks):
         return f"<ActiveRun {short_id(self.id)} {self.name} {self._status}>"
 
     def _repr_html_(self) -> str | None:
-        from gittrack.tracking import fluent
+        from gittrack.tracking import reading
 
         try:
-            return fluent.get_run(self.id)._repr_html_()
+            return reading.get_run(self.id)._repr_html_()
         except (GittrackError, OSError):
             return None  # the plain text is shown
 

@@ -11,21 +11,18 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from gittrack.core.model import FINISHED, KILLED, Metric
+from gittrack.core.model import FINISHED, KILLED
 from gittrack.errors import GittrackError, UsageError
 from gittrack.tracking.active import ActiveRun, check_status, outcome, tag_notes
 
 if TYPE_CHECKING:
     from gittrack.config import Config
-    from gittrack.core.model import Run
     from gittrack.repo import Repo
-    from gittrack.repo.artifacts import ArtifactFile
     from gittrack.tracking.notebook import Watch
-    from gittrack.tracking.results import Runs
 
 
 class _Stacks(threading.local):
@@ -349,54 +346,6 @@ def log_text(text: str, artifact_file: str) -> None:
 def log_dict(dictionary: Any, artifact_file: str) -> None:
     """Keep a mapping or list as a JSON or YAML artifact of the active run."""
     current().log_dict(dictionary, artifact_file)
-
-
-# -- reading -----------------------------------------------------------------------------
-
-
-def get_run(run_id: str) -> Run:
-    """The run of that id, hex prefix or unique name, as it is now.
-
-    Raises:
-        RunNotFoundError: none, or several.
-    """
-    return _repo().get_run(run_id)
-
-
-def search_runs(
-    filter_string: str = "",
-    order_by: Sequence[str] | None = None,
-    max_results: int | None = None,
-    experiment_names: Sequence[str] | None = None,
-) -> Runs:
-    """The runs that satisfy a filter, newest first; of all experiments if none is named.
-
-    Raises:
-        QueryError: the filter or the order cannot be understood.
-        ExperimentNotFoundError: there is no experiment of that name.
-    """
-    from gittrack.tracking.results import Runs
-
-    if isinstance(order_by, str):
-        order_by = [order_by]
-    if isinstance(experiment_names, str):
-        experiment_names = [experiment_names]
-    return Runs(_repo().search_runs(filter_string, order_by or (), max_results, experiment_names))
-
-
-def get_metric_history(run_id: str, key: str) -> list[Metric]:
-    """All points of a metric, ordered by step, then time."""
-    return _repo().get_metric_history(run_id, key)
-
-
-def list_artifacts(run_id: str, path: str = "") -> list[ArtifactFile]:
-    """The files among a run's artifacts, at or below a path."""
-    return _repo().list_artifacts(run_id, path)
-
-
-def get_artifact(run_id: str, path: str = "") -> str:
-    """A readable local copy of an artifact, or of a folder of them; do not write to it."""
-    return _repo().get_artifact(run_id, path)
 
 
 # -- the end of the process --------------------------------------------------------------
