@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def started(*args: Any, **kwargs: Any) -> Iterator[subprocess.Popen[Any]]:
+    """`subprocess.Popen`, of which nothing is left whatever happens inside.
+
+    `with Popen` waits for the program even where a failed assertion left it with nothing to do.
+    """
+    process = subprocess.Popen(*args, **kwargs)
+    try:
+        yield process
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        process.__exit__(None, None, None)
 
 
 class GitRepo:

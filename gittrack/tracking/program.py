@@ -122,6 +122,7 @@ def spawn_and_wait(
         return Ended(EXIT_NOT_FOUND, error=f"{command[0]} was not found")
     except OSError as error:
         return Ended(EXIT_NOT_EXECUTABLE, error=f"{command[0]} did not start: {error.strerror}")
+    telling = _tell_of_the_end(child)
     while True:
         number = _next_signal()
         if number in _FORWARDED:
@@ -129,8 +130,31 @@ def spawn_and_wait(
                 os.kill(child, number)
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
+            telling.join()
             code = os.waitstatus_to_exitcode(status)
             return Ended(code) if code >= 0 else Ended(128 - code, -code)
+
+
+def _tell_of_the_end(child: int) -> threading.Thread:
+    """Send this thread a SIGCHLD of its own once the program has ended.
+
+    The system sends one to the process. A thread that was there before the signals were held back
+    may be given it, and what nobody handles is then gone.
+    """
+    waiting = threading.get_ident()
+
+    def tell() -> None:
+        if not hasattr(os, "waitid"):  # macOS has it since Python 3.13
+            return
+        # Not reaped here: until then no other process can have its number.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pthread_kill(waiting, signal.SIGCHLD)
+
+    thread = threading.Thread(target=tell, name="gittrack-program", daemon=True)
+    thread.start()
+    return thread
 
 
 def _next_signal() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from gittrack.store.linked import FOLDER
 from tests.cli.conftest import Project, environment
 from tests.cli.stores import build_history
 from tests.cli.test_golden import call
+from tests.support import started
 
 #: Two levels, an outlier, a value that is none, commits without runs.
 VALUES = [
@@ -178,12 +180,12 @@ def test_some_ends_stop_the_search(history: Project, command: list[str], code: i
 def test_an_interrupted_search_leaves_nothing(history: Project, number: int) -> None:
     before = state(history)
     script = "git rev-parse --show-toplevel >&2; echo up >&2; exec sleep 60"
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-m", "gittrack", "bisect", *RANGE, "--run", "sh", "-c", script],
         cwd=history.path, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         assert process.stderr is not None
-        lines = list(iter(process.stderr.readline, b"up\n"))
+        lines = list(itertools.takewhile(lambda line: line != b"up\n", process.stderr))
         assert any(b"laid-out" in line for line in lines)
         assert len(history.git("worktree", "list").splitlines()) == 2
         process.send_signal(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from gittrack.cli.opening import find_viewer
 from gittrack.errors import UsageError
 from tests.cli.conftest import Project, environment
+from tests.support import started
 
 LOG = """
 import gittrack, numpy
@@ -36,7 +36,7 @@ def looked(empty: Project) -> Project:
 def on_terminal(project: Project, *args: str, **env: str) -> tuple[int, str]:
     """Exit code and output of the command on a terminal of its own."""
     main, side = pty.openpty()
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-m", "gittrack", *args], cwd=project.path,
         env={**environment(), **env}, stdin=side, stdout=side, stderr=side,
     ) as process:  # fmt: skip

@@ -19,6 +19,7 @@ import pytest
 from gittrack.core.model import Run
 from gittrack.repo import Repo
 from tests.cli.conftest import Project, environment
+from tests.support import started
 
 COMMAND = [sys.executable, "-m", "gittrack"]
 CAPTURE = {"GITTRACK_OUTPUT_CAPTURE": "true"}
@@ -151,9 +152,9 @@ def test_a_signal_sent_by_name_reaches_the_program(project: Project, number: int
     script = (
         "import signal, sys\n"
         f"signal.signal({int(number)}, lambda *_: sys.exit(5))\n"
-        "print('up', flush=True)\nsignal.pause()\n"
+        "print('up', flush=True)\nimport time\nwhile True: time.sleep(0.1)\n"
     )
-    with subprocess.Popen(
+    with started(
         [*COMMAND, "run", "--", sys.executable, "-c", script],
         cwd=project.path, env=environment(), stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
@@ -221,7 +222,7 @@ def test_steps_and_runs_inside_belong_to_the_run(project: Project) -> None:
 
 def test_a_killed_recorder_leaves_a_killed_run_with_all_points(project: Project) -> None:
     script = " ".join(COMMAND) + " metric a=1 a=2; echo up; exec sleep 60"
-    with subprocess.Popen(
+    with started(
         [*COMMAND, "run", "--", "sh", "-c", script],
         cwd=project.path, env=environment(), stdout=subprocess.PIPE, start_new_session=True,
     ) as process:  # fmt: skip
@@ -318,7 +319,7 @@ def test_a_stream_of_points(project: Project) -> None:
 
 def test_a_stream_is_written_as_it_comes(project: Project) -> None:
     run_id = project.out("start").strip()
-    with subprocess.Popen(
+    with started(
         [*COMMAND, "metric", "-"], cwd=project.path, stdin=subprocess.PIPE,
         env={**environment(), "GITTRACK_RUN_ID": run_id},
     ) as process:  # fmt: skip
@@ -385,13 +386,13 @@ def test_output_is_followed_until_the_run_ends(project: Project) -> None:
         "while not os.path.exists('go'): time.sleep(0.02)\n"
         "for i in range(1000): print('line', i)\n"
     )
-    with subprocess.Popen(
+    with started(
         [*COMMAND, "run", "--name", "long", "--", sys.executable, "-c", script],
         cwd=project.path, env={**environment(), **CAPTURE}, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == b"one\n"
-        with subprocess.Popen(
+        with started(
             [*COMMAND, "show", "long", "--stdout", "--follow"],
             cwd=project.path, env=environment(), stdout=subprocess.PIPE,
         ) as reader:  # fmt: skip
