@@ -148,5 +148,9 @@ class TransferError(ArtifactRemoteError):
     report: Any = None
 
 
+class OutputError(GittrackError):
+    """What a command prints could not be written where it was to go."""
+
+
 class MissingExtraError(GittrackError):
     """An optional package is missing; the message names the extra that brings it."""

@@ -41,7 +41,7 @@ GIT_CONFIG = f"""\
 REMOVED_PREFIXES = ("GIT_", "GITTRACK_", "XDG_", "LC_")
 REMOVED = (
     "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "EDITOR", "EMAIL", "FORCE_COLOR", "GITTRACK",
-    "LANGUAGE", "LESS", "LINES", "NO_COLOR", "PAGER", "SSH_ASKPASS", "VISUAL",
+    "LANGUAGE", "LESS", "LINES", "NO_COLOR", "PAGER", "PYTHONUNBUFFERED", "SSH_ASKPASS", "VISUAL",
 )  # fmt: skip
 
 hypothesis.settings.register_profile(

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import NoReturn, Protocol, cast
 
 import gittrack
-from gittrack.cli.output import Output
+from gittrack.cli.output import Output, streams
 from gittrack.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -127,7 +127,14 @@ def main(argv: Sequence[str]) -> int:
         from gittrack.cli.commands.hook import run_hook
 
         return run_hook(argv[1:], os.environ)
-    out = Output()
+    streams.open_closed()
+    try:
+        return _main(argv, Output())
+    finally:
+        streams.let_go()
+
+
+def _main(argv: Sequence[str], out: Output) -> int:
     try:
         return _run_and_close(list(argv), out)
     except SystemExit as ended:  # argparse ends so after help
@@ -138,8 +145,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader has what it wanted. Nothing may be written when Python ends, either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has what it wanted.
         return EXIT_OK
     except Exception as error:
         from gittrack.cli.bug import report

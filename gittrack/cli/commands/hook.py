@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from gittrack.cli.output import streams
 from gittrack.cli.output.text import safe
 from gittrack.errors import EXIT_OK, GittrackError
 from gittrack.repo import Repo, warn
@@ -31,9 +32,7 @@ def run_hook(words: Sequence[str], environ: Mapping[str, str]) -> int:
         words: its name, perhaps `--parent PID` (the process that git calls it from), and what git
             gives it.
     """
-    if sys.stderr is None:
-        # Closed: no file that is opened next may get its number, and warnings with it.
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    streams.open_closed()
     try:
         if environ.get("GITTRACK") != "0":
             _run(words, environ)
@@ -41,6 +40,7 @@ def run_hook(words: Sequence[str], environ: Mapping[str, str]) -> int:
     except BaseException as error:
         with contextlib.suppress(OSError):  # nobody listens any more
             warn(f"the hook did nothing: {_say(error)}")
+    streams.let_go()
     return EXIT_OK
 
 

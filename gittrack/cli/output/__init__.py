@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from gittrack.errors import GittrackError
+from gittrack.errors import GittrackError, OutputError
 
 if TYPE_CHECKING:
     from gittrack.cli.output.pager import Pager
@@ -138,19 +140,30 @@ class Output:
         if self._pager is not None:
             self._pager.write(data)
             return
-        self._stdout.flush()
-        stream: BinaryIO = self._stdout.buffer
-        stream.write(data)
-        stream.flush()
+        try:
+            self._stdout.flush()
+            stream: BinaryIO = self._stdout.buffer
+            stream.write(data)
+            stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(
+                "standard output could not be written",
+                why=error.strerror or str(error),
+                next="df -h" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "",
+            ) from None
 
     def note(self, text: str) -> None:
         """Say something beside the data, on standard error."""
-        print(text, file=self._stderr)
+        with contextlib.suppress(OSError):  # nobody listens
+            print(text, file=self._stderr)
 
     def progress(self, text: str) -> None:
         """Say how far something is, where a person looks on; "" takes that away again."""
         if self._stderr.isatty() and self._environ.get("TERM") != "dumb":
-            print(f"\r{text[: self.width - 1]}\x1b[K", end="", file=self._stderr, flush=True)
+            with contextlib.suppress(OSError):
+                print(f"\r{text[: self.width - 1]}\x1b[K", end="", file=self._stderr, flush=True)
 
     def error(self, error: GittrackError) -> None:
         """Print the three lines of an error."""
