@@ -21,6 +21,9 @@ _DIFF = (
     "-p", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--full-index",
     "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/", "--unified=3",
 )  # fmt: skip
+#: Of a larger file the ids before and after stand for the change: two versions of 50 MB of text
+#: take git 5 s to compare.
+_WITHIN = ("-c", "core.bigFileThreshold=1m")
 
 
 def read_commits(git: Git, oids: Iterable[str]) -> list[Commit]:
@@ -107,27 +110,28 @@ def patch_ids(git: Git, oids: Sequence[str]) -> dict[str, str]:
     """What each commit changes in its only parent, as an id: the same change, the same id.
 
     Merges, commits that change nothing, and those that are not here have none. Line numbers and
-    white space do not count. Source: git-patch-id(1), `--stable`.
+    white space do not count; of files over 1 MiB it is the same change only between the same two
+    versions. Source: git-patch-id(1), `--stable`.
     """
     found: dict[str, str] = {}
     for at in range(0, len(oids), _PATCHES_AT_ONCE):
         some = oids[at : at + _PATCHES_AT_ONCE]
         text = "".join(f"{oid}\n" for oid in some).encode()
-        found.update(_patch_ids(git, ("diff-tree", "--stdin", "--root", "-r", *_DIFF), text))
+        found.update(_patch_ids(git, ("--stdin", "--root", *_DIFF), text))
     return {oid: patch for oid, patch in found.items() if oid in set(oids)}
 
 
 def range_patch_id(git: Git, base: str, tip: str) -> str | None:
     """The same of all that lies between two commits, as if it were one."""
-    found = _patch_ids(git, ("diff-tree", "-r", *_DIFF, base, tip), b"")
+    found = _patch_ids(git, (*_DIFF, base, tip), b"")
     return next(iter(found.values()), None)
 
 
-def _patch_ids(git: Git, command: tuple[str, ...], text: bytes) -> dict[str, str]:
-    """What `git patch-id` says of what another git prints; ids of nothing where it names none."""
+def _patch_ids(git: Git, words: tuple[str, ...], text: bytes) -> dict[str, str]:
+    """What `git patch-id` says of what diff-tree prints; ids of nothing where it names none."""
     import threading
 
-    differ = git.start(*command, stdin=True, errors=False)
+    differ = git.start(*_WITHIN, "diff-tree", "-r", *words, stdin=True, errors=False)
     assert differ.stdin is not None
     assert differ.stdout is not None
     try:

@@ -9,6 +9,8 @@ import pytest
 from gittrack.core.commits import close_over, parse_commit
 from gittrack.errors import UsageError
 from gittrack.store.commits import (
+    _DIFF,
+    _WITHIN,
     Files,
     changed_files,
     list_revisions,
@@ -107,6 +109,7 @@ def test_the_same_change_has_the_same_id_whatever_is_configured(repo: GitRepo, g
         ("diff.external", "false"), ("diff.algorithm", "patience"), ("diff.noprefix", "true"),
         ("color.ui", "always"), ("diff.context", "0"), ("diff.renames", "copies"),
         ("diff.mnemonicPrefix", "true"), ("patchid.stable", "false"),
+        ("core.bigFileThreshold", "1"),
     ):  # fmt: skip
         repo.git("config", key, value)
     repo.write(".git/info/attributes", "*.txt diff=own\n")
@@ -114,6 +117,20 @@ def test_the_same_change_has_the_same_id_whatever_is_configured(repo: GitRepo, g
     assert patch_ids(git, oids) == before
     base = repo.git("merge-base", "main~2", "side")
     assert range_patch_id(git, base, five) not in (None, before[five])
+
+
+def test_large_files_are_compared_by_their_ids(repo: GitRepo, git: Git) -> None:
+    repo.sh("""
+        seq 300000 >big.txt; git add .; git commit -qm big; git branch side
+        sed -i s/^5$/five/ big.txt; git commit -qam five
+        sed -i s/^6$/six/ big.txt; git commit -qam six
+        git switch -q side; echo y >y.txt; git add .; git commit -qm y; git cherry-pick main~1
+    """)
+    picked, five, six = repo.git("rev-parse", "side", "main~1", "main").split()
+    ids = patch_ids(git, [picked, five, six])
+    assert ids[picked] == ids[five] != ids[six]
+    differ = git.start(*_WITHIN, "diff-tree", *_DIFF, five, six, errors=False)
+    assert len(differ.communicate()[0]) < 1000
 
 
 def test_revisions_are_commits_or_ranges(repo: GitRepo, git: Git) -> None:
