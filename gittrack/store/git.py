@@ -205,11 +205,14 @@ class CatFile:
         self._answers = process.stdout
 
     def usable(self) -> bool:
-        """Whether it still runs and belongs to this process, not to one that forked it."""
+        """Whether it belongs to this process, not to one that forked it, and can be asked now.
+
+        One whose git has died starts another when it is asked.
+        """
         # The handler of a signal that came within a request gets a reader of its own: this one's
         # lock is held, and an answer is half read.
         is_cut = self._asker == get_ident()
-        return self._pid == os.getpid() and not is_cut and self._process.poll() is None
+        return self._pid == os.getpid() and not is_cut
 
     def read(self, spec: str) -> Object | None:
         """The object that `spec` names (as `git rev-parse` would), or None."""

@@ -83,15 +83,17 @@ def test_a_thousand_damaged_objects_fill_no_pipe(git: Git) -> None:
 
 def test_a_helper_that_was_killed_is_no_damage(git: Git) -> None:
     (oid,) = blobs(git, 1)
-    git.cat_file()._process.kill()
-    found = git.cat_file().read(oid)
-    assert found is not None and found.data == b"0\n" * 200
-    # In the middle of a request it is started again.
-    cat_file = git.cat_file()
-    cat_file._process.kill()
-    cat_file._process.wait()
-    (found,) = cat_file.read_many([oid])
-    assert found is not None
+    for waits in (False, True):
+        cat_file = git.cat_file()
+        pipes = (cat_file._requests, cat_file._answers)
+        cat_file._process.kill()
+        if waits:
+            cat_file._process.wait()
+        found = git.cat_file().read(oid)
+        assert found is not None and found.data == b"0\n" * 200
+        # Nothing of the old one stays open.
+        assert all(pipe.closed for pipe in pipes)
+        assert git.cat_file() is cat_file
 
 
 def test_a_repository_that_git_cannot_read_at_all_says_so(repo: GitRepo, git: Git) -> None:
