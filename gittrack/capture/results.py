@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from glob import glob
 from typing import Any, NamedTuple
@@ -89,7 +90,7 @@ def parse_mapping(path: str, data: bytes, key: str = "") -> dict[str, Any]:
         elif lower.endswith(".toml"):
             import tomllib
 
-            found = tomllib.loads(data.decode())
+            found = tomllib.loads(data.decode("utf-8-sig"))
         elif lower.endswith((".ini", ".cfg")):
             found = _parse_ini(data.decode("utf-8-sig"))
         else:
@@ -109,16 +110,30 @@ def parse_mapping(path: str, data: bytes, key: str = "") -> dict[str, Any]:
 
 def _parse_yaml(data: bytes) -> Any:
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.constructor import DuplicateKeyError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     if len(data) > _MOST_YAML_BYTES:
         raise ValueError(f"it is larger than {_MOST_YAML_BYTES:,} bytes")
+    yaml = YAML(typ="safe", pure=True)
+    # An anchor may be set anew; ruamel.yaml would print the lines of the file about it.
+    yaml.composer.warn_double_anchors = False
     try:
-        return YAML(typ="safe", pure=True).load(data)
-    except YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
-    except LookupError:  # ruamel.yaml's own, of `!!bool x` and of an empty `!!int`
-        raise ValueError("a value is not of the type that it says") from None
+        return yaml.load(data)
+    except MarkedYAMLError as error:
+        is_twice = isinstance(error, DuplicateKeyError)
+        said = "a key stands there twice" if is_twice else _without_values(str(error.problem))
+        mark = error.problem_mark
+        raise ValueError(said if mark is None else f"{said} (line {mark.line + 1})") from None
+    except YAMLError as error:  # it is no text
+        raise ValueError(" ".join(str(error).partition(" in ")[0].split())) from None
+    except (LookupError, ValueError):  # Python's own, of `!!bool x`, of `!!int x`, of 2024-13-01
+        raise ValueError("a value is not of the type that it says or looks like") from None
+
+
+def _without_values(problem: str) -> str:
+    """What a parser says, without what it quotes: that may be a secret, and others will read it."""
+    return re.sub(r"""(['"]).*\1""", "...", " ".join(problem.split()))
 
 
 def _parse_ini(text: str) -> dict[str, Any]:
@@ -128,8 +143,11 @@ def _parse_ini(text: str) -> dict[str, Any]:
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     try:
         parser.read_string(text)
-    except configparser.Error as error:
-        raise ValueError(" ".join(str(error).split())) from None
+    except configparser.MissingSectionHeaderError as error:
+        raise ValueError(f"it begins with no [section] (line {error.lineno})") from None
+    except configparser.ParsingError as error:
+        line = error.errors[0][0]
+        raise ValueError(f"there is neither a [section] nor a key = value (line {line})") from None
     sections = {name: dict(parser.items(name)) for name in parser.sections()}
     found: dict[str, Any] = sections or dict(parser.defaults())
     return {
@@ -217,8 +235,10 @@ def parse_history(path: str, data: bytes) -> list[Point]:
 def _points(path: str, data: bytes) -> list[Point]:
     text = data.decode("utf-8-sig", "replace")
     rows: Iterable[Mapping[str, Any]]
-    if path.endswith((".jsonl", ".ndjson")):
-        rows = [row for row in map(json.loads, text.splitlines()) if isinstance(row, dict)]
+    if path.lower().endswith((".jsonl", ".ndjson")):
+        # Not splitlines: JSON may hold U+2028 as it is, and that ends no line.
+        lines = (line for line in text.split("\n") if line.strip())
+        rows = [row for row in map(json.loads, lines) if isinstance(row, dict)]
         names: Sequence[str] = list(dict.fromkeys(name for row in rows for name in row))
     else:
         first = text.partition("\n")[0]
