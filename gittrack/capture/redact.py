@@ -310,7 +310,9 @@ def redact_param(key: str, value: Any, allow: Sequence[str] = ()) -> tuple[Any, 
     if isinstance(value, str):
         if len(value) >= 3 and secret_key(key) and _is_secret_value(value):
             return (value, None) if _allowed(value, allow) else (MARK, "its name says so")
-        text, found = redact_url(value, allow)
+        # A mapping within a list comes as text; its names tell as well.
+        is_mapping = value.startswith("{") and value.endswith("}")
+        text, found = redact_line(value, allow) if is_mapping else redact_url(value, allow)
         return text, found[0] if found else None
     if isinstance(value, list):
         items = [redact_param(key, item, allow) for item in value]

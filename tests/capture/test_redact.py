@@ -95,6 +95,11 @@ def test_values_that_are_no_secrets_stay_under_any_name(value: object) -> None:
 def test_lists_are_looked_through() -> None:
     token = "gh" + "p_" + "a" * 36
     assert redact.redact_param("args", ["x", token]) == (["x", redact.MARK], "GitHub token")
+    # A mapping within a list is recorded as text.
+    found = redact.redact_param("dbs", ["{'port': 1, 'password': 'hunter22'}"])
+    assert found == (["{'port': 1, 'password': '<redacted>'}"], "password")
+    plain = ["{'max_tokens': 512, 'tokenizer': 'gpt2'}"]
+    assert redact.redact_param("models", plain) == (plain, None)
 
 
 @pytest.mark.parametrize(
