@@ -446,6 +446,9 @@ def to_param(value: Any) -> ParamValue:
                 return plain(value)
     if isinstance(value, (list, tuple)):
         return [to_param(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        # Python has them in another order in each process.
+        return sorted(map(to_param, value), key=repr)
     if isinstance(value, Mapping):
         return str(dict(value))
     shape = getattr(value, "shape", None)

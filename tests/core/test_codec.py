@@ -263,13 +263,17 @@ class TestParams:
 
         found = codec.flatten_params(
             {"i": np.int64(3), "f": np.float32(0.5), "b": np.bool_(True), "t": "x",
-             "l": (1, "a"), "arr": np.arange(3), "obj": {1, }}
+             "l": (1, "a"), "arr": np.arange(3), "obj": 1j}
         )  # fmt: skip
         assert found == {
-            "i": 3, "f": 0.5, "b": True, "t": "x", "l": [1, "a"], "arr": [0, 1, 2], "obj": "{1}",
+            "i": 3, "f": 0.5, "b": True, "t": "x", "l": [1, "a"], "arr": [0, 1, 2], "obj": "1j",
         }  # fmt: skip
         assert type(found["b"]) is bool
         assert type(found["i"]) is int
+
+    def test_a_set_has_one_order_in_every_process(self) -> None:
+        found = codec.flatten_params({"s": {"c", "a", "b"}, "f": frozenset((2, 1))})
+        assert found == {"s": ["a", "b", "c"], "f": [1, 2]}
 
 
 class TestNumbers:
