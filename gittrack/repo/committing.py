@@ -147,7 +147,9 @@ class Reader:
                 mapping = self._parse(path, entry, key, config, warnings)
                 for name, value in mapping.items():
                     # Two files may both have an `lr`; as DVC does, the second says whose it is.
-                    name = name if params.get(name, value) == value else f"{path}:{name}"
+                    known = params.get(name, value)
+                    if known != value and repr(known) != repr(value):  # NaN is not itself
+                        name = f"{path}:{name}"
                     self._put(params, name, value, config, warnings)
         return params
 
@@ -194,7 +196,7 @@ class Reader:
         for name, value in later:
             step, known = last.get(name, (-1, None))
             # What a series ended with is not recorded a second time, as a step of its own.
-            if known != value:
+            if repr(known) != repr(value):
                 points.setdefault(name, set()).add((step + 1, time_ms, repr(value)))
                 last[name] = (step + 1, value)
         return {

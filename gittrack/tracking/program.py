@@ -214,7 +214,7 @@ def _take_history(run: ActiveRun, path: str, older: Older | None) -> None:
 def _take_metrics(run: ActiveRun, path: str, older: Older | None) -> None:
     for key, value in results.numbers(results.read_mapping(path)):
         # What a series ended with is not logged a second time, as a step of its own.
-        if older is None or older.last.get(key) != value:
+        if older is None or repr(older.last.get(key)) != repr(value):
             run.log_metric(key, value, None if older is None else older.next_steps.get(key))
 
 

@@ -316,11 +316,24 @@ def test_what_somebody_else_commits_stops_no_command(lab: GitRepo, name: str, te
 
 def test_secrets_are_taken_out_before_the_first_write(lab: GitRepo) -> None:
     secret = "ghp_" + "a1B2c3D4" * 5
-    lab.write("params.yaml", f"api_token: {secret}\nlr: 1\n")
+    lab.write("params.yaml", f"api_token: {secret}\nlr: 1\ndb: [{{password: hunter22}}]\n")
     lab.commit(f"use {secret}")
     run = only()
     assert secret not in repr(run) and run.params["lr"] == 1
+    assert run.params["db"] == ["{'password': '<redacted>'}"]
     assert any("api_token was redacted" in text for text in run.warnings)
+
+
+def test_a_value_that_is_no_number_is_the_same_value_in_two_files(lab: GitRepo) -> None:
+    lab.write(".gittrack.yaml", "commits: {params: [a.yaml, b.toml], metrics: [m.csv, m.json]}\n")
+    lab.write("a.yaml", "lr: .nan\n")
+    lab.write("b.toml", "lr = nan\n")
+    lab.write("m.csv", "loss\n1\nnan\n")
+    lab.write("m.json", '{"loss": NaN}')
+    lab.commit()
+    run = only()
+    assert list(run.params) == ["lr"]
+    assert run.metrics["loss"].count == 2
 
 
 @pytest.mark.parametrize(
