@@ -123,7 +123,9 @@ class CatchUp:
         if commits:
             if not hints.is_enabled(common):
                 allowed = ()
-            self.write(self.take(commits, rewrites, tips_ever, allowed))
+            taken = self.take(commits, rewrites, tips_ever, allowed)
+            self.write(taken)
+            self.tell_of(taken.empty)
         looked = state.looked
         if look.store != state.look.store:
             looked = self._take_late(tips, commits, rewrites, tips_ever, set(state.looked))
@@ -294,6 +296,18 @@ class CatchUp:
     def patterns(self, commit: Commit) -> list[str]:
         """The files that hold a commit's experiment, as its settings name them."""
         return self._reader.patterns(commit)
+
+    def trouble(self, commit: Commit) -> str:
+        """What is wrong with the first file of a commit that could not be read, if one is."""
+        return self._reader.trouble(commit)
+
+    def tell_of(self, empty: Iterable[Commit]) -> None:
+        """Say which commits made no run because their files could not be read."""
+        found = [(commit, trouble) for commit in empty if (trouble := self.trouble(commit))]
+        if found:
+            commit, trouble = found[-1]
+            more = f", and {len(found) - 1} others like it" if len(found) > 1 else ""
+            self._warn(f"commit {commit.oid[:12]} was not recorded{more}: {trouble}")
 
     def _hold(self, commit: Commit) -> Held | None:
         if commit.oid not in self._held:

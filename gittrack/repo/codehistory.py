@@ -84,6 +84,7 @@ class CodeHistory(Reading):
         )  # fmt: skip
         if not is_range and taken.empty:
             raise self._nothing_in(catch_up, taken.empty[0])
+        catch_up.tell_of(taken.empty)
         new = {item.run_id for item in taken.found} if dry_run else catch_up.write(taken)
         return CommitsReport(
             tuple(_recorded(item) for item in taken.found if item.run_id in new),
@@ -93,9 +94,12 @@ class CodeHistory(Reading):
         )
 
     def _nothing_in(self, catch_up: CatchUp, commit: Commit) -> CommitError:
+        message = f"commit {commit.oid[:12]} holds nothing to record"
+        if trouble := catch_up.trouble(commit):
+            return CommitError(message, why=trouble, next=f"git show --stat {commit.oid[:12]}")
         patterns = ", ".join(catch_up.patterns(commit)) or "no file at all"
         return CommitError(
-            f"commit {commit.oid[:12]} holds nothing to record",
+            message,
             why=f"its params and metrics are looked for in {patterns}",
             next="gittrack config, and set commits.params and commits.metrics in .gittrack.yaml",
         )

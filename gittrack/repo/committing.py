@@ -99,13 +99,7 @@ class Reader:
     def find(self, commit: Commit) -> Found | None:
         """The run that a commit makes; None if it holds none of the files."""
         config = self.config_of(commit)
-        settings = self._files.find(commit.tree, [FILE_NAME]).get(FILE_NAME)
-        told = None if settings is None else self._unusable.get(settings.oid)
-        warnings = [] if told is None else [told]
-        params = self._params(commit, config, warnings)
-        points = self._points(commit, config, warnings)
-        artifacts, data = self._artifacts(commit, config, warnings)
-        held = Held(params, points, artifacts, tuple(dict.fromkeys(warnings)))
+        held, data = self._hold(commit, config)
         if held.is_empty:
             return None
         subject, _ = redact.redact_text(commit.subject, config.redact_allow)
@@ -117,6 +111,21 @@ class Reader:
             config.commits_experiment or config.experiment,
             data,
         )
+
+    def trouble(self, commit: Commit) -> str:
+        """What is wrong with the first file of a commit that could not be read, if one is."""
+        held, _ = self._hold(commit, self.config_of(commit))
+        return next(iter(held.warnings), "")
+
+    def _hold(self, commit: Commit, config: Config) -> tuple[Held, dict[str, bytes]]:
+        """What is recorded of a commit, and the data of its artifacts."""
+        settings = self._files.find(commit.tree, [FILE_NAME]).get(FILE_NAME)
+        told = None if settings is None else self._unusable.get(settings.oid)
+        warnings = [] if told is None else [told]
+        params = self._params(commit, config, warnings)
+        points = self._points(commit, config, warnings)
+        artifacts, data = self._artifacts(commit, config, warnings)
+        return Held(params, points, artifacts, tuple(dict.fromkeys(warnings))), data
 
     def patterns(self, commit: Commit) -> list[str]:
         """The files that hold a commit's experiment, as its settings name them."""

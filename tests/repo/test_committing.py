@@ -207,6 +207,22 @@ def test_nothing_to_record(lab: GitRepo) -> None:
         assert repo.record_commits(["HEAD..HEAD"]).recorded == ()
 
 
+def test_a_commit_of_which_nothing_can_be_read_is_told_of_once(
+    lab: GitRepo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.write("metrics.json", "<<<<<<< HEAD\n")
+    head = lab.commit()
+    said = f"commit {head[:12]} was not recorded: metrics.json was not taken in: Expecting value"
+    assert runs() == runs() == []
+    assert capsys.readouterr().err.count(said) == 1
+    with Repo.find() as repo:
+        with pytest.raises(CommitError) as caught:
+            repo.record_commits(["HEAD"])
+        assert caught.value.why.startswith("metrics.json was not taken in: Expecting value")
+        assert repo.record_commits(["HEAD~1..HEAD"]).empty == 1
+    assert said in capsys.readouterr().err
+
+
 def test_a_purged_run_does_not_come_back(lab: GitRepo) -> None:
     experiment(lab, 0.1, 0.5)
     with Repo.find() as repo:

@@ -65,7 +65,11 @@ def _render(report: CommitsReport, *, dry_run: bool) -> Iterator[str]:
     if report.known:
         yield f"{plural(len(report.known), 'commit')} had been recorded before"
     if not (report.recorded or report.links or report.known):
-        yield "nothing to record: no commit changes a file with params or metrics"
+        yield "nothing to record: " + (
+            f"no params or metrics can be read in {plural(report.empty, 'commit')}"
+            if report.empty
+            else "no commit changes a file with params or metrics"
+        )
 
 
 def _as_record(report: CommitsReport) -> dict[str, object]:
