@@ -34,7 +34,7 @@ from gittrack.store.commits import (
     list_commits,
     merge_base,
     patch_ids,
-    range_patch_id,
+    range_patch_ids,
     read_commits,
 )
 from gittrack.store.git import Git
@@ -43,8 +43,9 @@ AMEND, SQUASH = "amend", "squash"
 TREE, TRAILER, PATCH, DIFFERS = "tree", "trailer", "patch", "differs in"
 #: How many of the latest commits with runs a new commit is compared with by its changes.
 _MOST_PATCHES = 200
-#: How many branches a squashed commit is looked for on.
-_MOST_TIPS = 50
+#: Squashed commits are looked for on so many branches, but on some beside each of so many lines of
+#: new commits; each pair takes git 5 ms.
+_MOST_TIPS, _MOST_LINES, _SOME_TIPS = 50, 10, 10
 _MOST_FILES = 5
 _TREE = Field("attribute", "tree")
 _START = Order(Field("attribute", "start_time"), descending=True)
@@ -94,7 +95,7 @@ class Linker:
         self._gone: set[str] = set()
         self._olds: dict[str, dict[str, str]] = {}
         self._parents: Mapping[str, str] = {}
-        self._last = ""
+        self._ends: list[str] = []
         self._branches: dict[str, tuple[str, str]] | None = None
 
     def prepare(self, commits: Sequence[Commit], parents: Mapping[str, str], *, most: int) -> None:
@@ -106,14 +107,15 @@ class Linker:
             most: of how many of the latest the changes are looked at.
         """
         self._parents = parents
-        self._last = commits[-1].oid
+        # Where lines of new commits end: main's, and those that were merged into others.
+        firsts = {commit.parents[0] for commit in commits if commit.parents}
+        self._ends = [commit.oid for commit in commits if commit.oid not in firsts][-_MOST_LINES:]
         pairs = {new: set(olds) for new, olds in self._rewrites.items()}
         for commit in commits:
             words = self._rewrites.get(commit.oid, {})
             last = next(iter(words.values()), "")
             olds = close_over(pairs, commit.oid)
             self._olds[commit.oid] = {old: words.get(old, last) for old in olds}
-        firsts = {commit.parents[0] for commit in commits if commit.parents}
         olds_of_all = {old for olds in self._olds.values() for old in olds}
         self._load({*olds_of_all, *firsts, *(commit.oid for commit in commits)})
         trees = tuple(dict.fromkeys(commit.tree for commit in commits))
@@ -213,17 +215,24 @@ class Linker:
 
     def _squashed(self) -> dict[str, tuple[str, str]]:
         """What branches would change as a whole: where each parts from the others, and its tip."""
+        ranges: dict[tuple[str, str], None] = {}
+        commits = read_commits(self._git, dict.fromkeys([*self._tips, *self._there]))
+        tips = [tip.oid for tip in sorted(commits, key=lambda tip: tip.time_s, reverse=True)]
+        most = max(_MOST_TIPS // len(self._ends), _SOME_TIPS)
+        for end in reversed(self._ends):
+            # What comes before or after the end of a line is no branch that became part of it.
+            apart = list_apart(self._git, tips, end)
+            for tip in [tip for tip in tips if tip in apart][:most]:
+                # A branch parts from all later commits of a line where it parts from its end;
+                # of another line that is elsewhere, if it has merged one of them.
+                base = merge_base(self._git, tip, end)
+                if base is not None:
+                    ranges[base, tip] = None
+        patches = range_patch_ids(self._git, ranges)
         found: dict[str, tuple[str, str]] = {}
-        tips = list(dict.fromkeys([*self._tips, *self._there]))
-        # What comes before or after the latest is no branch that became one of these.
-        apart = list_apart(self._git, tips, self._last)
-        for tip in [tip for tip in tips if tip in apart][:_MOST_TIPS]:
-            # A branch parts from all later commits of another where it parts from the latest.
-            base = merge_base(self._git, tip, self._last)
-            if base is not None:
-                patch = range_patch_id(self._git, base, tip)
-                if patch is not None:
-                    found.setdefault(patch, (base, tip))
+        for base, tip in ranges:
+            if patch := patches.get((base, tip)):
+                found.setdefault(patch, (base, tip))
         return found
 
     # -- uncommitted changes -------------------------------------------------------------

@@ -121,10 +121,18 @@ def patch_ids(git: Git, oids: Sequence[str]) -> dict[str, str]:
     return {oid: patch for oid, patch in found.items() if oid in set(oids)}
 
 
-def range_patch_id(git: Git, base: str, tip: str) -> str | None:
-    """The same of all that lies between two commits, as if it were one."""
-    found = _patch_ids(git, (*_DIFF, base, tip), b"")
-    return next(iter(found.values()), None)
+def range_patch_ids(git: Git, ranges: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The same of all that lies between two commits, base and tip, as if it were one commit."""
+    found: dict[tuple[str, str], str] = {}
+    left = set(ranges)
+    while left:
+        # git names an answer by its tip alone, so each is asked of with one base at a time.
+        bases = {tip: base for base, tip in sorted(left)}
+        text = "".join(f"{tip} {base}\n" for tip, base in bases.items()).encode()
+        patches = _patch_ids(git, ("--stdin", *_DIFF), text)
+        found |= {(bases[tip], tip): patch for tip, patch in patches.items() if tip in bases}
+        left -= {(base, tip) for tip, base in bases.items()}
+    return found
 
 
 def _patch_ids(git: Git, words: tuple[str, ...], text: bytes) -> dict[str, str]:

@@ -167,6 +167,34 @@ def test_squash_merge_and_the_branch_is_deleted(work: GitRepo) -> None:
     assert shown("main") == ["run two", "run one"]
 
 
+def test_squash_merge_beside_newer_commits_of_a_branch_that_parts_earlier(work: GitRepo) -> None:
+    work.sh("git switch -q main; git branch other; echo x >c.py; git add c.py; git commit -qm main")
+    work.sh("git switch -q feature; git merge -q --ff-only main")
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run one")
+    change(work, "b.py", "1\n", "two")
+    run_at_head("run two")
+    # One fetch brings both.
+    work.sh("git switch -q main; echo y >c.py; git commit -qam more; git merge -q --squash feature")
+    work.sh("git commit -qm 'feature (#1)'; git switch -q other")
+    change(work, "o.py", "1\n", "newer")
+    assert names("main~1..main") == ["run two", "run one"]
+    assert how("run one") == how("run two") == ["squash"]
+
+
+def test_squash_merge_of_a_branch_that_goes_on_from_there(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run one")
+    change(work, "b.py", "1\n", "two")
+    run_at_head("run two")
+    work.sh("git switch -q main; echo x >c.py; git add c.py; git commit -qm main")
+    work.sh("git merge -q --squash feature; git commit -qm 'feature (#1)'")
+    work.sh("git switch -q feature; git merge -q --no-edit main")
+    change(work, "a.py", "2\n", "three")
+    assert names("main") == ["run two", "run one"]
+    assert how("run one") == how("run two") == ["squash"]
+
+
 def test_a_commit_in_a_long_history_is_looked_for_on_no_branch(
     work: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

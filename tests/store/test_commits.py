@@ -15,7 +15,7 @@ from gittrack.store.commits import (
     changed_files,
     list_revisions,
     patch_ids,
-    range_patch_id,
+    range_patch_ids,
     read_commits,
 )
 from gittrack.store.git import Git
@@ -116,7 +116,8 @@ def test_the_same_change_has_the_same_id_whatever_is_configured(repo: GitRepo, g
     repo.git("config", "diff.own.textconv", "false")
     assert patch_ids(git, oids) == before
     base = repo.git("merge-base", "main~2", "side")
-    assert range_patch_id(git, base, five) not in (None, before[five])
+    found = range_patch_ids(git, [(base, five), (five, five)])
+    assert list(found) == [(base, five)] and found[base, five] != before[five]
 
 
 def test_large_files_are_compared_by_their_ids(repo: GitRepo, git: Git) -> None:
