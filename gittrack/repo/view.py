@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from gittrack import journal
 from gittrack.config import Config
 from gittrack.core import codec, names
+from gittrack.core.committed import is_of_commit
 from gittrack.core.model import (
     DEFAULT_EXPERIMENT,
     KILLED,
@@ -25,6 +26,7 @@ from gittrack.errors import CorruptStoreError
 from gittrack.repo import stored
 from gittrack.repo.alive import is_held, judge
 from gittrack.repo.seal import check_readable, to_artifact
+from gittrack.repo.ties import untie
 from gittrack.store import layout
 from gittrack.store.git import Git
 from gittrack.store.objects import FSCK, CatFileReader, Reader, bulk_reader, tree_of
@@ -36,6 +38,14 @@ if TYPE_CHECKING:
 
 
 _T = TypeVar("_T")
+
+
+class _Scope(NamedTuple):
+    """Among which runs a search looks."""
+
+    experiments: set[str] | None
+    include_deleted: bool
+    commits: Sequence[str] | None
 
 
 @contextmanager
@@ -294,6 +304,25 @@ class View:
         Args:
             commits: only runs that belong there, by default in that order of commits.
         """
+        scope = _Scope(experiments, include_deleted, commits)
+        found = self._search(expr, orders, limit, scope)
+        if orders or commits is not None:
+            return found
+        if limit is not None and len(found) == limit and found and is_of_commit(found[-1]):
+            # Which of those of the last second belong among them, git will say.
+            from gittrack.core.query import And, Compare, Field
+
+            moment = Compare(Field("attribute", "start_time"), "=", found[-1].start_ms)
+            both = And((moment,) if expr is None else (moment, expr))
+            tied = self._search(both, (), None, scope)
+            found = [run for run in found if run.start_ms != found[-1].start_ms] + tied
+        return untie(self._git, found)[:limit]
+
+    def _search(
+        self, expr: Expr | None, orders: Sequence[Order], limit: int | None, scope: _Scope
+    ) -> list[Run]:
+        """The same, with runs of the same moment in the order of their ids."""
+        experiments, include_deleted, commits = scope
         live = self.live()
         runs = self.ask(
             lambda index: index.search(

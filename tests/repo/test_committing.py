@@ -67,6 +67,22 @@ def test_a_commit_is_recorded_as_it_is_not_as_the_worktree_is(lab: GitRepo) -> N
         assert not repo.fsck().findings
 
 
+def test_commits_of_one_second_are_in_gits_order(lab: GitRepo) -> None:
+    names = [f"try {number}" for number in range(6)]
+    for number, name in enumerate(names):
+        lab.write("metrics.json", json.dumps({"acc": number}))
+        lab.git("add", ".")
+        lab.git("commit", "-qm", name, env={"GIT_COMMITTER_DATE": "1700000000 +0000"})
+    names.reverse()
+    assert [run.name for run in runs()] == names
+    with Repo.find() as repo:
+        for limit in (1, 2, 5):
+            newest = repo.select_runs(Selection(limit=limit))
+            assert [run.name for run in newest] == names[:limit]
+        assert [repo.get_run(f"@{{-{back}}}").name for back in range(1, 6)] == names[1:]
+        assert [run.name for run in repo.search_runs("metrics.acc > 2")] == names[:3]
+
+
 def test_once_however_often_anybody_looks(lab: GitRepo) -> None:
     experiment(lab, 0.1, 0.5)
     before = only()
