@@ -58,20 +58,34 @@ def changed(before: Mapping[str, tuple[int, int, int]], now: Look) -> list[str]:
     return sorted(name for name, stat in now.items() if before.get(name) != stat)
 
 
+def choose(
+    before: Mapping[str, tuple[int, int, int]], folder: str, patterns: Iterable[str]
+) -> list[tuple[str, str]]:
+    """The files that selectors name and that changed, in that order, with the key to take of each.
+
+    The key is empty for all of a file; then no part of it is named again.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for pattern in patterns:
+        path, key = split_selector(pattern)
+        found.update(dict.fromkeys((name, key) for name in changed(before, look(folder, [path]))))
+    return [(name, key) for name, key in found if not key or (name, "") not in found]
+
+
 def split_selector(pattern: str) -> tuple[str, str]:
     """The file pattern and the dotted key of `train.yaml:model`; the key may be empty."""
     path, colon, key = pattern.rpartition(":")
     return (path, key) if colon and path and "/" not in key else (pattern, "")
 
 
-def read_mapping(path: str) -> dict[str, Any]:
-    """The mapping in a YAML, JSON, TOML or INI file.
+def read_mapping(path: str, key: str = "") -> dict[str, Any]:
+    """The mapping in a YAML, JSON, TOML or INI file; see `parse_mapping`.
 
     Raises:
-        ValueError: it holds no mapping, or is too large.
+        ValueError: it holds no mapping, or not that key, or is too large.
         OSError: it cannot be read.
     """
-    return parse_mapping(path, _read(path))
+    return parse_mapping(path, _read(path), key)
 
 
 def parse_mapping(path: str, data: bytes, key: str = "") -> dict[str, Any]:
@@ -204,17 +218,17 @@ def numbers(mapping: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str,
                 yield name, number
 
 
-def read_history(path: str) -> list[Point]:
+def read_history(path: str, key: str = "") -> list[Point]:
     """The points of a table in a file; see `parse_history`.
 
     Raises:
-        ValueError: it has no header, or is too large.
+        ValueError: it has no header, or no series of that key, or is too large.
         OSError: it cannot be read.
     """
-    return parse_history(path, _read(path))
+    return parse_history(path, _read(path), key)
 
 
-def parse_history(path: str, data: bytes) -> list[Point]:
+def parse_history(path: str, data: bytes, key: str = "") -> list[Point]:
     """The points of a table with a header: comma- or tab-separated, or JSON lines.
 
     A column of steps numbers the rows, else they number themselves. Empty cells and text are
@@ -222,14 +236,21 @@ def parse_history(path: str, data: bytes) -> list[Point]:
     `value` takes the name of the file; one that has the file's name takes the folders as well, if
     DVCLive wrote it: `dvclive/plots/metrics/train/loss.tsv` holds `train/loss`.
 
+    Args:
+        key: keep only this series.
     Raises:
-        ValueError: it has no header, or is too large.
+        ValueError: it has no header, or no series of that key, or is too large.
     """
     _check_size(len(data))
     try:
-        return _points(path, data)
+        points = _points(path, data)
     except (csv.Error, RecursionError) as error:
         raise ValueError(str(error)) from None
+    if key:
+        points = [point for point in points if point.key == key]
+        if not points:
+            raise ValueError(f"it has no numbers for {key}")
+    return points
 
 
 def _points(path: str, data: bytes) -> list[Point]:

@@ -197,7 +197,7 @@ class Reader:
                     mapping = self._parse(path, entry, key, config, warnings, numbers=True)
                     later += mapping.items()
                     continue
-                for point in self._table(path, entry, config, warnings):
+                for point in self._table(path, entry, key, warnings):
                     row = (point.step, point.time_ms or time_ms, repr(point.value))
                     points.setdefault(point.key, set()).add(row)
                     if point.key not in last or point.step >= last[point.key][0]:
@@ -222,13 +222,11 @@ class Reader:
             return False
         return True
 
-    def _table(
-        self, path: str, entry: Entry, config: Config, warnings: list[str]
-    ) -> list[results.Point]:
-        known = (entry.oid, path, "table")
+    def _table(self, path: str, entry: Entry, key: str, warnings: list[str]) -> list[results.Point]:
+        known = (entry.oid, path, f"table:{key}")
         if known not in self._parsed:
             try:
-                self._parsed[known] = results.parse_history(path, self._read(entry))
+                self._parsed[known] = results.parse_history(path, self._read(entry), key)
             except ValueError as error:
                 self._parsed[known] = error
         found = self._parsed[known]

@@ -64,7 +64,7 @@ def run_program(
     folder = os.getcwd() if repo.is_bare else repo.root
     config = repo.config
     patterns = (*config.run_params, *config.run_metrics, *config.run_history)
-    before = results.look(folder, patterns)
+    before = results.look(folder, [results.split_selector(pattern)[0] for pattern in patterns])
     describing = _describe(run, inputs)
     ended = spawn_and_wait(command, environ)
     describing.join()
@@ -73,12 +73,12 @@ def run_program(
         (config.run_history, _take_history),
         (config.run_metrics, _take_metrics),
     ):
-        changed = results.changed(before, results.look(folder, patterns))
+        chosen = results.choose(before, folder, patterns)
         # What the program's own gittrack has logged, and the history, come before.
-        older = repo.find_live(run.id) if changed else None
-        for name in changed:
+        older = repo.find_live(run.id) if chosen else None
+        for name, key in chosen:
             try:
-                take(run, os.path.join(folder, name), older)
+                take(run, os.path.join(folder, name), key, older)
             except (ValueError, OSError, GittrackError) as error:
                 text = error.message if isinstance(error, GittrackError) else str(error)
                 run.note(f"{name} was not taken in: {text}")
@@ -198,24 +198,24 @@ def _look(path: str) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_size
 
 
-def _take_params(run: ActiveRun, path: str, older: Older | None) -> None:
-    for key, value in results.read_mapping(path).items():
+def _take_params(run: ActiveRun, path: str, key: str, older: Older | None) -> None:
+    for name, value in results.read_mapping(path, key).items():
         try:
-            run.log_param(str(key), value)
+            run.log_param(str(name), value)
         except ParamChangedError as error:
             run.note(f"{os.path.basename(path)}: {error.message}")
 
 
-def _take_history(run: ActiveRun, path: str, older: Older | None) -> None:
-    points = results.read_history(path)
+def _take_history(run: ActiveRun, path: str, key: str, older: Older | None) -> None:
+    points = results.read_history(path, key)
     run.log_points((p.key, p.value, p.step, p.time_ms) for p in points)
 
 
-def _take_metrics(run: ActiveRun, path: str, older: Older | None) -> None:
-    for key, value in results.numbers(results.read_mapping(path)):
+def _take_metrics(run: ActiveRun, path: str, key: str, older: Older | None) -> None:
+    for name, value in results.numbers(results.read_mapping(path, key)):
         # What a series ended with is not logged a second time, as a step of its own.
-        if older is None or repr(older.last.get(key)) != repr(value):
-            run.log_metric(key, value, None if older is None else older.next_steps.get(key))
+        if older is None or repr(older.last.get(name)) != repr(value):
+            run.log_metric(name, value, None if older is None else older.next_steps.get(name))
 
 
 def _keep(run: ActiveRun, patterns: Sequence[str]) -> None:

@@ -64,3 +64,10 @@ def test_json_lines_end_with_a_line_feed_and_nothing_else() -> None:
         Point("loss", 1.0, 0, None),
         Point("loss", 2.0, 1, None),
     ]
+
+
+def test_one_series_of_a_table() -> None:
+    data = b"loss,acc\n1,2\n,3\n"
+    assert parse_history("h.csv", data, "loss") == [Point("loss", 1.0, 0, None)]
+    with pytest.raises(ValueError, match="no numbers for f1"):
+        parse_history("h.csv", data, "f1")

@@ -94,6 +94,26 @@ def test_a_program_is_recorded_with_what_it_leaves(project: Project) -> None:
     assert [line for line in printed if line in ("out", "err")] == ["out", "err"]
 
 
+def test_a_part_of_a_file_is_named_as_for_commits(project: Project) -> None:
+    project.write(
+        ".gittrack.yaml",
+        "run:\n  params: ['conf/*.yaml:model']\n"
+        "  metrics: ['m.json:test', 'all.json:a', all.json]\n  history: ['h.csv:loss']\n",
+    )
+    script = (
+        "mkdir -p conf; printf 'model: {depth: 3}\nother: 1\n' > conf/a.yaml\n"
+        'printf \'{"test": {"acc": 0.9, "f1": 0.5}, "train": 1}\' > m.json\n'
+        'printf \'{"a": 1, "b": 2}\' > all.json\n'
+        "printf 'loss,acc\n2,3\n1,4\n' > h.csv\n"
+    )
+    assert project.gittrack("run", "--", "sh", "-c", script).returncode == 0
+    run = only_run(project)
+    assert run.params == {"model.depth": 3}
+    counts = {key: summary.count for key, summary in run.metrics.items()}
+    assert counts == {"test.acc": 1, "test.f1": 1, "a": 1, "b": 1, "loss": 2}
+    assert not run.warnings
+
+
 def test_files_that_the_program_did_not_touch_are_not_its_results(project: Project) -> None:
     project.write("params.yaml", "lr: 5\n")
     project.write("metrics.json", '{"acc": 1}')
