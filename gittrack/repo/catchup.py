@@ -298,7 +298,7 @@ class CatchUp:
         return self._reader.patterns(commit)
 
     def trouble(self, commit: Commit) -> str:
-        """What is wrong with the first file of a commit that could not be read, if one is."""
+        """What is wrong with a file of a commit, if one cannot be read."""
         return self._reader.trouble(commit)
 
     def tell_of(self, empty: Iterable[Commit]) -> None:
@@ -306,8 +306,8 @@ class CatchUp:
         found = [(commit, trouble) for commit in empty if (trouble := self.trouble(commit))]
         if found:
             commit, trouble = found[-1]
-            more = f", and {len(found) - 1} others like it" if len(found) > 1 else ""
-            self._warn(f"commit {commit.oid[:12]} was not recorded{more}: {trouble}")
+            were = f"and {len(found) - 1} more were" if len(found) > 1 else "was"
+            self._warn(f"commit {commit.oid[:12]} {were} not recorded: {trouble}")
 
     def _hold(self, commit: Commit) -> Held | None:
         if commit.oid not in self._held:

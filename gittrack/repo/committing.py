@@ -14,7 +14,7 @@ from gittrack.core import codec, kept, names
 from gittrack.core.commits import Commit
 from gittrack.core.committed import Held, encode_run, name_of, run_id_of
 from gittrack.core.model import Artifact, ParamValue, Stamp
-from gittrack.errors import ConfigError, GittrackError
+from gittrack.errors import ConfigError, GittrackError, MissingObjectError
 from gittrack.repo.seal import (
     check_writable,
     experiment_files,
@@ -65,6 +65,7 @@ class Reader:
         self._configs: dict[str, Config] = {}
         #: Files with settings that could not be used, and what is said of them.
         self._unusable: dict[str, str] = {}
+        self._missing: set[str] = set()
         self._parsed: dict[tuple[str, str, str], Any] = {}
 
     def wants(
@@ -113,7 +114,7 @@ class Reader:
         )
 
     def trouble(self, commit: Commit) -> str:
-        """What is wrong with the first file of a commit that could not be read, if one is."""
+        """What is wrong with a file of a commit, if one cannot be read."""
         held, _ = self._hold(commit, self.config_of(commit))
         return next(iter(held.warnings), "")
 
@@ -122,9 +123,16 @@ class Reader:
         settings = self._files.find(commit.tree, [FILE_NAME]).get(FILE_NAME)
         told = None if settings is None else self._unusable.get(settings.oid)
         warnings = [] if told is None else [told]
-        params = self._params(commit, config, warnings)
-        points = self._points(commit, config, warnings)
-        artifacts, data = self._artifacts(commit, config, warnings)
+        try:
+            params = self._params(commit, config, warnings)
+            points = self._points(commit, config, warnings)
+            artifacts, data = self._artifacts(commit, config, warnings)
+            if settings is not None and settings.oid in self._missing:
+                self._read(settings)
+        except MissingObjectError as error:
+            # Half of what it holds would be another run than every other clone makes of it.
+            said = f"{error.message}; once it is: gittrack record {commit.oid[:12]}"
+            return Held(warnings=(said,)), {}
         return Held(params, points, artifacts, tuple(dict.fromkeys(warnings))), data
 
     def patterns(self, commit: Commit) -> list[str]:
@@ -141,6 +149,8 @@ class Reader:
             found = None
             try:
                 found = self._committed(self._read(entry))
+            except MissingObjectError:
+                self._missing.add(entry.oid)
             except ConfigError as error:
                 self._unusable[entry.oid] = f"{error.message}: the present settings were used"
             self._configs[entry.oid] = self._config if found is None else found
@@ -225,8 +235,9 @@ class Reader:
     def _table(self, path: str, entry: Entry, key: str, warnings: list[str]) -> list[results.Point]:
         known = (entry.oid, path, f"table:{key}")
         if known not in self._parsed:
+            data = self._read(entry)
             try:
-                self._parsed[known] = results.parse_history(path, self._read(entry), key)
+                self._parsed[known] = results.parse_history(path, data, key)
             except ValueError as error:
                 self._parsed[known] = error
         found = self._parsed[known]
@@ -262,8 +273,9 @@ class Reader:
         reason = redact.file_reason(path, b"")
         if reason is not None:
             return ValueError(reason)
+        data = self._read(entry)
         try:
-            mapping = results.parse_mapping(path, self._read(entry), key)
+            mapping = results.parse_mapping(path, data, key)
             if numbers:
                 return dict(results.numbers(mapping))
             return codec.flatten_params({str(k): v for k, v in mapping.items()})
@@ -306,8 +318,15 @@ class Reader:
         return artifacts, data
 
     def _read(self, entry: Entry) -> bytes:
+        """The content of a file.
+
+        Raises:
+            MissingObjectError: it is not here, as in a partial clone without its remote.
+        """
         found = next(iter(self._git.cat_file().read_many([entry.oid])), None)
-        return b"" if found is None else found.data
+        if found is None:
+            raise MissingObjectError(f"the file with the id {entry.oid[:12]} is not in this clone")
+        return found.data
 
 
 class Recorder:

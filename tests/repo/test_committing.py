@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -237,6 +238,25 @@ def test_a_commit_of_which_nothing_can_be_read_is_told_of_once(
         assert caught.value.why.startswith("metrics.json was not taken in: Expecting value")
         assert repo.record_commits(["HEAD~1..HEAD"]).empty == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "params.yaml", ".gittrack.yaml", "a.txt"])
+def test_a_commit_whose_files_are_not_all_here_is_not_recorded_by_halves(
+    lab: GitRepo, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    lab.write(".gittrack.yaml", "commits: {artifacts: [a.txt]}\n")
+    lab.write("a.txt", "kept\n")
+    experiment(lab, 0.1, 0.5)
+    oid = lab.git("rev-parse", f"HEAD:{name}")
+    file = Path(lab.path, ".git", "objects", oid[:2], oid[2:])
+    file.rename(lab.path + "/away")  # as a partial clone has it while its remote is not reached
+    assert runs() == []
+    assert f"the file with the id {oid[:12]} is not in this clone" in capsys.readouterr().err
+    os.rename(lab.path + "/away", file)
+    with Repo.find() as repo:
+        assert len(repo.record_commits(["HEAD"]).recorded) == 1
+    run = only()
+    assert (run.params["lr"], values(run)["acc"], list(run.artifacts)) == (0.1, 0.5, ["a.txt"])
 
 
 def test_a_purged_run_does_not_come_back(lab: GitRepo) -> None:
