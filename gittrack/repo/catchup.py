@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from gittrack.config import Config
@@ -279,6 +280,9 @@ class CatchUp:
                 empty.append(commit)
                 continue
             same = [run for run in linker.runs_at(commit.oid) if _is_same(run, item, asked=asked)]
+            if not same and item.held.points:
+                # A clean tree, a program that ran, and then its results were committed.
+                same = linker.link_results(commit, partial(_tells, held=item.held))
             if same:
                 known += [run.id for run in same]
                 continue

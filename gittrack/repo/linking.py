@@ -9,7 +9,8 @@ commit that it was recorded at, and gets a link to each commit that took its pla
 - `patch`: it makes the same change as the run's commit, elsewhere in history;
 - `squash`: it makes all the changes of a branch that the run's commit is on;
 - `differs in ...`: the run was made of uncommitted changes, and the commit after it holds some of
-  them; these files are otherwise.
+  them; these files are otherwise;
+- `results`: the commit after the run holds results, all of which the run has.
 
 A run that was itself recorded from a commit holds what that one held: it is linked only to commits
 that hold the same. Patches are compared as git-patch-id does; links are guesses in no case where
@@ -41,6 +42,7 @@ from gittrack.store.git import Git
 
 AMEND, SQUASH = "amend", "squash"
 TREE, TRAILER, PATCH, DIFFERS = "tree", "trailer", "patch", "differs in"
+RESULTS = "results"
 #: How many of the latest commits with runs a new commit is compared with by its changes.
 _MOST_PATCHES = 200
 #: Squashed commits are looked for on so many branches, but on some beside each of so many lines of
@@ -146,6 +148,17 @@ class Linker:
     def runs_at(self, commit: str) -> list[Run]:
         """The runs that belong to a commit, with those that were just linked to it."""
         return self._at[commit]
+
+    def link_results(self, commit: Commit, is_told: Callable[[Run], bool]) -> list[Run]:
+        """Runs of the commit before, of which this one holds the results.
+
+        Args:
+            is_told: whether a run has every value that the commit holds.
+        """
+        parent = commit.parents[0] if commit.parents else ""
+        runs = [run for run in self._at.get(parent, ()) if run.commit == parent and is_told(run)]
+        self._add_all(runs, commit, RESULTS)
+        return runs
 
     def learn(self, run: Run) -> None:
         """A run of one of these commits that is about to be recorded."""

@@ -180,6 +180,23 @@ def test_what_a_program_recorded_and_somebody_committed_is_recorded_once(lab: Gi
     assert len(runs()) == 2
 
 
+def test_results_of_a_program_that_ran_on_a_clean_tree(lab: GitRepo) -> None:
+    lab.write("params.yaml", "lr: 0.1\n")
+    lab.commit("before")
+    for name, acc in (("first", 0.5), ("second", 0.75)):
+        with gittrack.start_run(run_name=name):
+            gittrack.log_param("lr", 0.1)
+            gittrack.log_metric("acc", acc)
+        close()
+    lab.write("metrics.json", '{"acc": 0.75}')
+    lab.commit("with results")
+    (run,) = runs(None, "HEAD~1..HEAD")
+    assert (run.name, list(run.links.values())) == ("second", ["results"])
+    lab.write("metrics.json", '{"acc": 0.75, "f1": 0.5}')
+    lab.git("commit", "-qam", "more than any run has")
+    assert [run.name for run in runs(None, "HEAD~1..HEAD")] == ["more than any run has"]
+
+
 def test_a_merge_brings_no_experiment_of_its_own(lab: GitRepo) -> None:
     lab.git("switch", "--quiet", "--create", "feature")
     experiment(lab, 0.1, 0.5, "one")
