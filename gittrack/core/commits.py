@@ -10,6 +10,10 @@ from typing import NamedTuple
 TRAILER = "Gittrack-Run"
 _WHO = re.compile(rb"(?P<name>.*?) ?<(?P<email>[^>]*)> (?P<time>-?\d{1,18}) [+-]\d{4}")
 _RUN = re.compile(rf"^{TRAILER}:[ \t]*([A-Za-z0-9][A-Za-z0-9_-]{{3,255}})[ \t\r]*$", re.M | re.I)
+#: What `git merge --squash` writes above the commits that it takes together, see git-merge(1).
+_SQUASHED = "Squashed commit of the following:\n"
+_SQUASHED_COMMIT = re.compile(r"^commit ([0-9a-f]{40}|[0-9a-f]{64})$", re.M)
+_MOST_SQUASHED = 1000
 
 
 class Commit(NamedTuple):
@@ -31,6 +35,12 @@ class Commit(NamedTuple):
     def runs(self) -> tuple[str, ...]:
         """The runs that its trailers name: ids, or their hex parts."""
         return tuple(dict.fromkeys(_RUN.findall(self.message)))
+
+    @property
+    def squashed(self) -> tuple[str, ...]:
+        """The commits that it takes together, if its message is still what git wrote."""
+        _, _, rest = self.message.partition(_SQUASHED)
+        return tuple(dict.fromkeys(_SQUASHED_COMMIT.findall(rest)))[:_MOST_SQUASHED]
 
 
 def parse_commit(oid: str, data: bytes) -> Commit:

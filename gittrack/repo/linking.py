@@ -7,7 +7,7 @@ commit that it was recorded at, and gets a link to each commit that took its pla
 - `tree`: the commit holds exactly the files that ran;
 - `trailer`: its message names the run;
 - `patch`: it makes the same change as the run's commit, elsewhere in history;
-- `squash`: it makes all the changes of a branch that the run's commit is on;
+- `squash`: it makes all the changes of a branch that the run's commit is on, or git wrote so;
 - `differs in ...`: the run was made of uncommitted changes, and the commit after it holds some of
   them; these files are otherwise;
 - `results`: the commit after the run holds results, all of which the run has.
@@ -140,8 +140,12 @@ class Linker:
             self._add_all(self._by_tree.get(commit.tree, ()), commit, TREE)
         for name in commit.runs:
             self._add_all(self._named(name), commit, TRAILER)
+        self._load(commit.squashed)
+        for oid in commit.squashed:
+            self._add_all(self._at[oid], commit, SQUASH)
         patch = self._patches.get(commit.oid)
-        if patch and not self._link_patch(commit, patch) and not self._olds[commit.oid]:
+        is_known = bool(self._olds[commit.oid] or commit.squashed)
+        if patch and not self._link_patch(commit, patch) and not is_known:
             self._link_branch(commit, patch)
         self._link_parent(commit)
 

@@ -195,6 +195,20 @@ def test_squash_merge_of_a_branch_that_goes_on_from_there(work: GitRepo) -> None
     assert how("run one") == how("run two") == ["squash"]
 
 
+def test_a_second_squash_merge_of_the_same_branch_is_known_by_its_message(work: GitRepo) -> None:
+    change(work, "a.py", "1\n", "one")
+    run_at_head("run one")
+    work.sh("git switch -q main; git merge -q --squash feature; git commit -qm 'feature (#1)'")
+    work.sh("git switch -q feature; echo 2 >a.py; git commit -qam two")
+    run_at_head("run two")
+    change(work, "a.py", "3\n", "three")
+    work.sh("git switch -q main; echo x >a.py; git commit -qam main")
+    work.sh("git merge -q --squash feature || git checkout -q --theirs a.py; git add a.py")
+    work.sh("git commit -q --no-edit")
+    assert names("main~1..main") == ["run two", "run one"]
+    assert how("run two") == ["squash"]
+
+
 def test_a_commit_in_a_long_history_is_looked_for_on_no_branch(
     work: GitRepo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
