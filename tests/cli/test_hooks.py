@@ -313,6 +313,12 @@ def trailers(repo: GitRepo) -> str:
     return repo.git("log", "-1", "--format=%(trailers:only,unfold)")
 
 
+def test_nothing_is_to_be_installed_in_a_bare_repository(shared: Project) -> None:
+    bare = Project(f"{shared.path}/../hub.git")
+    assert "missing in hooks" in bare.out("hooks")
+    assert "next:" not in bare.out("hooks")
+
+
 def test_a_commit_names_the_run_before_it_if_that_is_wished(empty: Project) -> None:
     env = {**environment(), **OLD}
     empty.git("commit", "--amend", "-q", "--no-edit", env=env)

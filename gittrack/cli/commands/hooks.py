@@ -40,9 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, out: Output) -> int:
     """Do it; 1 if something is left to do by hand."""
+    installable = False
     with open_repo(out) as repo:
         if args.verb == "status":
             hooks = repo.hooks_status()
+            installable = any(hook.state in _TO_INSTALL for hook in hooks) and not repo.is_bare
         else:
             hooks = _VERBS[args.verb](repo, dry_run=args.dry_run)
     if args.format == "json":
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace, out: Output) -> int:
         out.data(render_json([hook._asdict() for hook in hooks]))
     else:
         out.lines(_render(hooks, dry_run=args.dry_run))
-        if args.verb == "status" and any(hook.state in _TO_INSTALL for hook in hooks):
+        if installable:
             out.lines(["next: gittrack hooks install"])
     undone = args.verb != "status" and any(hook.state in _UNDONE for hook in hooks)
     return EXIT_FIXABLE if undone else EXIT_OK
