@@ -25,7 +25,7 @@ def untie(git: Git, runs: Sequence[Run]) -> list[Run]:
     oids = {oid for run in tied for oid in run.commits if is_object_id(oid)}
     since_s = min(run.start_ms for run in tied) // 1000
     out = git.run(
-        "rev-list", "--topo-order", f"--since=@{since_s}", "--ignore-missing", "--stdin",
+        "rev-list", "--topo-order", f"--max-age={since_s}", "--ignore-missing", "--stdin",
         input="".join(f"{oid}\n" for oid in sorted(oids)).encode(), check=False,
     )  # fmt: skip
     ranks = {oid: at for at, oid in enumerate(out.decode().split())}

@@ -73,7 +73,7 @@ def test_commits_of_one_second_are_in_gits_order(lab: GitRepo) -> None:
     for number, name in enumerate(names):
         lab.write("metrics.json", json.dumps({"acc": number}))
         lab.git("add", ".")
-        lab.git("commit", "-qm", name, env={"GIT_COMMITTER_DATE": "1700000000 +0000"})
+        lab.git("commit", "-qm", name, env={"GIT_COMMITTER_DATE": "@7 +0000"})
     names.reverse()
     assert [run.name for run in runs()] == names
     with Repo.find() as repo:
