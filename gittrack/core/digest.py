@@ -49,7 +49,7 @@ class Digest:
         """Take in a column; whether all of its values are covered."""
         before = len(self.opaque)
         unknown: set[str] = set()
-        self._hash.update(_token(name, unknown, 0))
+        self._hash.update(_token(name, unknown, ()))
         _put(self._hash.update, values, unknown)
         self.opaque |= unknown
         return len(self.opaque) == before and not unknown
@@ -129,7 +129,7 @@ def _put(put: Callable[[bytes], object], values: Sequence[Any], unknown: set[str
             return
     put(b"v")
     for value in values:
-        put(_token(value, unknown, 0))
+        put(_token(value, unknown, ()))
 
 
 _NAN = float("nan")
@@ -141,11 +141,13 @@ def _little(values: array[Any]) -> bytes:
     return values.tobytes()
 
 
-def _token(value: Any, unknown: set[str], depth: int) -> bytes:
-    """A value as bytes that no other value has; missing ones are one."""
-    if depth > _MAX_DEPTH:
-        unknown.add("values within values")
-        return b"?deep;"
+def _token(value: Any, unknown: set[str], above: tuple[int, ...]) -> bytes:
+    """A value as bytes that no other value has; missing ones are one.
+
+    Args:
+        above: the ids of the objects that hold it: one that holds itself three times would be
+            walked through 3 ** 20 times.
+    """
     match value:
         case None:
             return b"n;"
@@ -163,29 +165,35 @@ def _token(value: Any, unknown: set[str], depth: int) -> bytes:
             return b"c" + _little(array("d", [value.real, value.imag]))
     if isinstance(value, (date, time, timedelta)):
         return _time_token(value)
+    if len(above) > _MAX_DEPTH or id(value) in above:
+        unknown.add("values within values")
+        return b"?deep;"
+    above = (*above, id(value))
     if isinstance(value, Mapping):
         pairs = [
-            _token(key, unknown, depth + 1) + _token(item, unknown, depth + 1)
+            _token(key, unknown, above) + _token(item, unknown, above)
             for key, item in value.items()
         ]
         return _sized(b"m", b"".join(sorted(pairs)))
     if isinstance(value, (list, tuple)):
-        return _sized(b"l", b"".join([_token(item, unknown, depth + 1) for item in value]))
+        return _sized(b"l", b"".join([_token(item, unknown, above) for item in value]))
     if isinstance(value, (set, frozenset)):
-        return _sized(b"u", b"".join(sorted(_token(item, unknown, depth + 1) for item in value)))
-    return _other_token(value, unknown, depth)
+        return _sized(b"u", b"".join(sorted(_token(item, unknown, above) for item in value)))
+    return _other_token(value, unknown, above)
 
 
-def _other_token(value: Any, unknown: set[str], depth: int) -> bytes:
+def _other_token(value: Any, unknown: set[str], above: tuple[int, ...]) -> bytes:
     kind = type(value)
     root = kind.__module__.partition(".")[0]
     if root == "numpy" and hasattr(value, "tolist"):
         plain = value.tolist()
         if not isinstance(plain, kind):
-            return _token(plain, unknown, depth + 1)
+            return _token(plain, unknown, above)
         return _sized(b"x", str(plain).encode())  # a long double has no plain type
     if kind.__name__ == "NAType" and root == "pandas":
         return b"n;"
+    if root == "pandas" and kind.__name__ in ("Period", "Interval"):
+        return _sized(b"x", repr(value).encode("utf-8", "surrogatepass"))
     if kind.__module__ in ("decimal", "fractions", "uuid", "pathlib", "ipaddress"):
         return _sized(b"x", f"{kind.__name__} {value}".encode("utf-8", "surrogatepass"))
     name = f"{kind.__module__}.{kind.__qualname__}"

@@ -112,7 +112,7 @@ class Odd:
 
 def test_odd_tables_are_described() -> None:
     loop: list[Any] = []
-    loop.append(loop)
+    loop += [loop, loop, loop]
     values = [1, "1", 1.5, None, b"b", [1, {"k": {2, 3}}], dt.date(2026, 1, 1), Decimal("1.10"), 2**70,
               np.float32(1), np.arange(3), pd.NaT, pd.NA, complex(1, 2), dt.timedelta(1)]  # fmt: skip
     found = describe_values(pd.DataFrame({"mixed": values}))
@@ -131,7 +131,9 @@ def test_odd_tables_are_described() -> None:
     assert describe_values(pl.Series("y", [1, 2])).rows == 2
     assert describe_values(pa.array([1, None])).rows == 2
     period = pd.DataFrame({"p": pd.period_range("2026-01", periods=2, freq="M")})
-    assert describe_values(period).rows == 2
+    period["i"] = pd.interval_range(0, periods=2)
+    assert (describe_values(period).rows, describe_values(period).opaque) == (2, ())
+    assert digest_of(period) != digest_of(period.shift(1))
     nested = pl.DataFrame({"l": [[1, 2], None], "s": [{"a": 1}, {"a": 2}], "t": [dt.time(1), None]})
     assert digest_of(nested) == digest_of(nested.to_arrow())
 
