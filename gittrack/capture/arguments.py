@@ -45,7 +45,7 @@ def to_params(value: object, prefix: str = "") -> tuple[dict[str, Any], list[str
     """
     params: dict[str, Any] = {}
     notes: list[str] = []
-    for key, item in _flat(value, prefix, 0):
+    for key, item in _flat(value, prefix, ()):
         if key in params:
             notes.append(f"param {key:.80} is there twice; the first value was recorded")
             continue
@@ -68,13 +68,21 @@ def shortened(value: object) -> str:
     return text if len(text) <= _MOST_CHARS else text[: _MOST_CHARS - 1] + "\u2026"
 
 
-def _flat(value: object, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _flat(value: object, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    """Keys and values; what holds itself, as a part that knows its parent, is there once.
+
+    Args:
+        above: the ids of the objects that hold `value`.
+    """
+    above = (*above, id(value))
     for key, item in (_parts(value) or {}).items():
         name = f"{prefix}{key}"
-        if depth < _DEEPEST and _parts(item):
-            yield from _flat(item, f"{name}.", depth + 1)
+        if id(item) in above:
+            yield name, _above(item)
+        elif len(above) <= _DEEPEST and _parts(item):
+            yield from _flat(item, f"{name}.", above)
         else:
-            yield name, _plain(item, depth)
+            yield name, _plain(item, above)
 
 
 def _parts(value: object) -> Mapping[Any, Any] | None:
@@ -136,7 +144,11 @@ def _is_namespace(kind: type) -> bool:
     return any(base.__name__ in ("Namespace", "SimpleNamespace") for base in kind.__mro__)
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _above(value: object) -> str:
+    return f"<the {type(value).__name__} that holds it>"
+
+
+def _plain(value: Any, above: tuple[int, ...]) -> Any:
     """A value that `log_params` takes: of plain types, the same in every process."""
     if value is None or value.__class__ in (str, int, float, bool):
         return value
@@ -149,9 +161,15 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple) and len(value) > _MOST_ITEMS:
         return shortened(value)
     if isinstance(value, list | tuple):
-        return [_plain(item, depth + 1) if depth < _DEEPEST else shortened(item) for item in value]
+        above = (*above, id(value))
+        return [
+            _above(item) if id(item) in above
+            else _plain(item, above) if len(above) <= _DEEPEST
+            else shortened(item)
+            for item in value
+        ]  # fmt: skip
     if isinstance(value, set | frozenset):
-        return sorted((_plain(item, depth) for item in value), key=repr)
+        return sorted((_plain(item, above) for item in value), key=repr)
     name = _name(value)
     if name is not None:
         return name

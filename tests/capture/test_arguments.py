@@ -94,6 +94,19 @@ def test_what_cannot_be_a_param_is_its_name_or_how_it_prints(tmp_path: Path) -> 
     }  # fmt: skip
 
 
+def test_parts_that_know_their_parent_are_walked_through_once() -> None:
+    top = argparse.Namespace(lr=0.1)
+    for name in "abc":
+        setattr(top, name, argparse.Namespace(x=1, parent=top))
+    loop: list[Any] = []
+    loop += [loop, loop, loop]
+    params, notes = to_params({"top": top, "loop": loop})
+    assert notes == [] and len(params) == 8
+    assert params["top.c.x"] == 1
+    assert params["top.c.parent"] == "<the Namespace that holds it>"
+    assert params["loop"] == ["<the list that holds it>"] * 3
+
+
 def test_a_secret_inside_a_list_or_an_object_is_found() -> None:
     class Client:
         def __repr__(self) -> str:
