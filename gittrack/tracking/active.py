@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,8 @@ class ActiveRun(Cells, Inputs, Looks):
         self._params: dict[str, bytes] = {
             key: codec.encode_mapping({key: value}) for key, value in began.params.items()
         }
+        #: Keys of params that nobody logged: to log one with another value is no error.
+        self.captured: set[str] = set()
         self._status = RUNNING
         self._end_ms: int | None = None
         self._warned: set[str] = set()
@@ -73,6 +75,11 @@ class ActiveRun(Cells, Inputs, Looks):
     def joined(self) -> bool:
         """Whether another process ends the run."""
         return self._began.joined or os.getpid() != self._pid
+
+    @property
+    def param_keys(self) -> Set[str]:
+        """The keys of the params that this process has recorded."""
+        return self._params.keys()
 
     @property
     def status(self) -> str:
@@ -116,7 +123,7 @@ class ActiveRun(Cells, Inputs, Looks):
         fresh: dict[str, ParamValue] = {}
         texts: dict[str, bytes] = {}
         notes: dict[str, str] = {}
-        for key, value in codec.flatten_params(params).items():
+        for key, value in _flattened(params).items():
             names.check_key("param", key)
             safe, hit = redact.redact_param(key, value, self._config.redact_allow)
             text = codec.encode_mapping({key: safe})
@@ -130,8 +137,14 @@ class ActiveRun(Cells, Inputs, Looks):
             known = self._params.get(key) or texts.get(key)
             if known is not None and known != text:
                 old = codec.decode_mapping(known)[key]
+                changed = (
+                    f"param '{key}' of run '{self.name}' is {old!r} and cannot become {safe!r}"
+                )
+                if key in self.captured:
+                    self.note(f"{changed}: the first value stays, which was captured")
+                    continue
                 raise ParamChangedError(
-                    f"param '{key}' of run '{self.name}' is {old!r} and cannot become {safe!r}",
+                    changed,
                     why="params are written once; that is what makes runs comparable",
                     next=f"log it under another key, or as a tag: gittrack.set_tag('{key}', ...)",
                 )
@@ -443,6 +456,17 @@ def tag_notes(tags: Mapping[str, Any], config: Config) -> dict[str, str]:
         text = value if isinstance(value, str) else str(value)
         notes[TAG_PREFIX + names.check_key("tag", key)] = text
     return notes
+
+
+def _flattened(params: Mapping[str, Any]) -> dict[str, ParamValue]:
+    try:
+        return codec.flatten_params(params)
+    except RecursionError:
+        raise InvalidValueError(
+            "a param holds itself, or is nested too deeply",
+            why="a nested mapping becomes one param per leaf",
+            next="gittrack.log_args(value) leaves such parts out",
+        ) from None
 
 
 def _check_metric(key: str) -> str:

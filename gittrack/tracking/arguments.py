@@ -146,10 +146,12 @@ def _record_captured(run: ActiveRun, params: Mapping[str, Any], notes: list[str]
     # Other ranks are told the same, but for their own number; workers are told nothing.
     if run.joined and (not os.environ.get("GITTRACK_RUN_ID") or ranks(os.environ).get("rank")):
         return
+    before = set(run.param_keys)
     try:
         _record(run, params, notes)
     except GittrackError as error:
         run.note(f"arguments were not recorded: {error.message}")
+    run.captured |= run.param_keys - before
 
 
 def _listen() -> None:

@@ -116,6 +116,23 @@ def test_parsing_twice_is_a_note(repo: GitRepo) -> None:
     assert len(runs(repo)["a"].warnings) == 2
 
 
+def test_what_is_captured_makes_no_program_fail_that_logs_a_param_of_its_own(repo: GitRepo) -> None:
+    script = (
+        "import argparse, gittrack\n"
+        "parser = argparse.ArgumentParser(); parser.add_argument('--size', type=int)\n"
+        "size = parser.parse_args().size\n"
+        "with gittrack.start_run('a'):\n"
+        "    gittrack.log_params({'size': size * 4, 'own': 1})\n"
+        "    try: gittrack.log_param('own', 2)\n"
+        "    except gittrack.GittrackError as error: print(error.message)\n"
+    )
+    done = call(repo, script, "--size", "8", **ON)
+    assert done.returncode == 0, done.stderr
+    assert "param 'size' of run 'a' is 8 and cannot become 32: the first value stays" in done.stderr
+    assert "param 'own' of run 'a' is 1 and cannot become 2" in done.stdout
+    assert runs(repo)["a"].params == {"size": 8, "own": 1}
+
+
 CLICK = """
 import click, gittrack
 {before}
@@ -236,6 +253,10 @@ def test_log_args(repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
         gittrack.log_args({"lr": 0.1, "text": "x" * 2_000_000}, prefix="opt.")
         with pytest.raises(InvalidValueError, match="log_args: args is of type int"):
             run.log_args(3)
+        loop: dict[str, object] = {}
+        loop["loop"] = loop
+        with pytest.raises(InvalidValueError, match="a param holds itself"):
+            run.log_params(loop)
     found = runs(repo)["a"]
     assert found.params["opt.lr"] == 0.1
     assert len(str(found.params["opt.text"])) <= 500
