@@ -68,7 +68,7 @@ def describe(place: str, allow: Sequence[str] = ()) -> Dataset:
             size_bytes=known.size_bytes, files=known.files, dvc=known.file,
         )  # fmt: skip
     if os.path.isdir(path):
-        return _describe_folder(path, name)
+        return _describe_folder(path, name, ignoring=known is not None)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise InvalidValueError(
             f"{place} is neither a file nor a folder",
@@ -88,11 +88,10 @@ def _local(place: str) -> str:
     return unquote(place[match.end() :])
 
 
-def _describe_folder(path: str, name: str) -> Dataset:
+def _describe_folder(path: str, name: str, *, ignoring: bool) -> Dataset:
     listing = []
     total = 0
-    for folder, folders, files in os.walk(path, onerror=_raise):
-        folders.sort()
+    for folder, files in tracked.walk_data(path, ignoring=ignoring):
         for file in files:
             full = os.path.join(folder, file)
             if not stat.S_ISREG(os.stat(full).st_mode):
@@ -104,11 +103,6 @@ def _describe_folder(path: str, name: str) -> Dataset:
     return Dataset(
         name, f"md5:{digest}.dir", source=name, kind="folder", size_bytes=total, files=len(listing)
     )
-
-
-def _raise(error: OSError) -> None:
-    # A folder that cannot be read would be left out, and the digest be that of other data.
-    raise error
 
 
 def _digest(path: str) -> tuple[str, int]:

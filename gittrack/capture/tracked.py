@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gittrack.core import codec
 from gittrack.core.listing import is_listing, is_md5
 from gittrack.errors import GittrackError
 
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+#: Folders that DVC leaves out of any data: what git, Mercurial and it keep there changes by itself.
+NO_DATA = frozenset((".git", ".hg", ".dvc"))
+_IGNORE = ".dvcignore"
 #: A longer file is none that DVC wrote for one dataset; `dvc.lock` of a large pipeline has 1 MB.
 _MAX_BYTES = 8_000_000
 #: More `.dvc` files in a folder are not looked through; the one of the path's own name always is.
@@ -56,11 +62,68 @@ def is_as_tracked(path: str, known: Tracked) -> bool:
     if not known.is_folder:
         return False
     files = size = 0
-    for folder, _, names in os.walk(path):
+    for folder, names in walk_data(path, ignoring=True):
         for name in names:
             files += 1
             size += os.stat(os.path.join(folder, name)).st_size
     return known.size_bytes in (None, size) and known.files in (None, files)
+
+
+def walk_data(path: str, *, ignoring: bool) -> Iterator[tuple[str, list[str]]]:
+    """The folders of data in order, and the files in each, without what is none.
+
+    Args:
+        ignoring: leave out what a `.dvcignore` names, as DVC does with what it tracks.
+    Raises:
+        OSError: a folder cannot be read; left out, the digest would be that of other data.
+    """
+    path = os.path.abspath(path) if ignoring else path
+    specs = []
+    for above in _folders_up(os.path.dirname(path)) if ignoring else ():
+        spec = _read_ignore(above)
+        # What was added all the same is not left out as a whole.
+        if spec is not None and not spec.match_file(f"{os.path.relpath(path, above)}/"):
+            specs.append((above, spec))
+    for folder, folders, names in os.walk(path, onerror=_raise):
+        if ignoring and (spec := _read_ignore(folder)) is not None:
+            specs.append((folder, spec))
+        # In a worktree of git's `.git` is a file.
+        folders[:] = sorted(name for name in folders if name not in NO_DATA)
+        names = [name for name in names if name != ".git"]
+        for base, spec in specs:
+            if f"{folder}/".startswith(f"{base}/"):
+                start = "" if folder == base else f"{os.path.relpath(folder, base)}/"
+                folders[:] = [n for n in folders if not spec.match_file(f"{start}{n}/")]
+                names = [n for n in names if not spec.match_file(f"{start}{n}")]
+        yield folder, names
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _read_ignore(folder: str) -> GitIgnoreSpec | None:
+    """The patterns of a folder's `.dvcignore`; None if it has none, as the one of `dvc init`."""
+    try:
+        with open(os.path.join(folder, _IGNORE), encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file if line.strip() and not line.startswith("#")]
+    except OSError:
+        return None
+    if not lines:
+        return None
+    from pathspec import GitIgnoreSpec  # 10 ms, which most do not need
+
+    return GitIgnoreSpec.from_lines(lines)
+
+
+def _folders_up(folder: str) -> Iterator[str]:
+    """A folder and those above it, up to the top of DVC's or git's repository."""
+    while True:
+        yield folder
+        is_top = any(os.path.exists(os.path.join(folder, top)) for top in (".dvc", ".git"))
+        if is_top or folder == os.path.dirname(folder):
+            return
+        folder = os.path.dirname(folder)
 
 
 def _candidates(folder: str, name: str) -> Iterator[str]:
@@ -75,14 +138,10 @@ def _candidates(folder: str, name: str) -> Iterator[str]:
         others = []
     if len(others) <= _MOST_FILES:
         yield from sorted(file for file in others if file != own and os.path.isfile(file))
-    while True:
-        lock = os.path.join(folder, "dvc.lock")
+    for above in _folders_up(folder):
+        lock = os.path.join(above, "dvc.lock")
         if os.path.isfile(lock):
             yield lock
-        is_top = any(os.path.exists(os.path.join(folder, top)) for top in (".dvc", ".git"))
-        if is_top or folder == os.path.dirname(folder):
-            return
-        folder = os.path.dirname(folder)
 
 
 def _outs(file: str, name: str) -> Iterator[dict[str, Any]]:

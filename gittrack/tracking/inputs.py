@@ -112,7 +112,11 @@ class Inputs(ABC):
 
     def _unread(self, data: Any, name: str | None, error: Exception) -> str:
         if isinstance(error, OSError) and isinstance(data, (str, os.PathLike)):
-            return f"input {os.fsdecode(data):.200} could not be read: {error.strerror or error}"
+            # One file of many: a link that leads nowhere, or one that went while it was read.
+            inside = error.filename if error.filename != data else None
+            where = f": {os.fsdecode(inside):.200}" if isinstance(inside, (str, bytes)) else ""
+            said = error.strerror or error
+            return f"input {os.fsdecode(data):.200} could not be read{where}: {said}"
         said = f"{type(error).__name__}: {error}"
         return f"log_input: data '{name or UNNAMED}' could not be read: {said:.300}"
 

@@ -200,7 +200,44 @@ def test_a_folder_of_which_a_part_cannot_be_read_has_no_digest(
         assert gittrack.log_input("data") is None
     close()
     with Repo.find() as repo:
-        assert repo.get_run(run.id).warnings == ("input data could not be read: Permission denied",)
+        assert repo.get_run(run.id).warnings == (
+            "input data could not be read: data/locked: Permission denied",
+        )
+
+
+def test_a_file_that_is_not_there_is_named(here: GitRepo) -> None:
+    here.write("data/a.txt", "a\n")
+    Path(here.path, "data", "link").symlink_to("nowhere")
+    with gittrack.start_run() as run:
+        assert gittrack.log_input("data") is None
+    close()
+    with Repo.find() as repo:
+        (note,) = repo.get_run(run.id).warnings
+    assert note == "input data could not be read: data/link: No such file or directory"
+
+
+def test_what_dvc_leaves_out_of_a_folder_is_no_data(here: GitRepo) -> None:
+    here.write("cloned/train.csv", "1\n")
+    here.write("cloned/.git/HEAD", "ref: refs/heads/main\n")
+    here.write("set/a.txt", "a\n")
+    here.write("set/b.tmp", "b\n")
+    here.write(".dvcignore", "*.tmp\n")
+    dvc(here, ("init", "-q"), ("add", "-q", "cloned", "set"))
+    with gittrack.start_run():
+        tracked = {name: gittrack.log_input(name) for name in ("cloned", "set")}
+        os.remove(os.path.join(here.path, "cloned.dvc"))
+        here.write("cloned/.git/FETCH_HEAD", "changes by itself\n")
+        read = gittrack.log_input("cloned")
+        os.remove(os.path.join(here.path, "set", "a.txt"))
+        changed = gittrack.log_input("set")
+        here.write("other/.dvcignore", "*\n")
+        plain = gittrack.log_input("other")
+    assert {name: item.dvc for name, item in tracked.items() if item} == {
+        "cloned": "cloned.dvc", "set": "set.dvc",
+    }  # fmt: skip
+    assert read is not None and read._replace(dvc="cloned.dvc") == tracked["cloned"]
+    assert changed is not None and (changed.dvc, changed.files) == ("", 0)
+    assert plain is not None and plain.files == 1
 
 
 def test_what_dvc_tracks_is_not_read(here: GitRepo) -> None:
