@@ -206,7 +206,9 @@ class Looks(ABC):
         from gittrack.capture import tables
 
         suffix = tables.suffix_of(artifact_file)
-        table = tables.to_table(data)
+        table = self._made(artifact_file, lambda: tables.to_table(data))
+        if table is None:
+            return
         with self._holding.lock:
             try:
                 before = self._holding.read(artifact_file)
@@ -216,7 +218,9 @@ class Looks(ABC):
                 return
             if before is not None:
                 table = _appended(before, table, suffix, artifact_file)
-            self._store(tables.encode(table, suffix), artifact_file)
+            made = self._made(artifact_file, lambda: tables.encode(table, suffix))
+            if made is not None:
+                self._store(made, artifact_file)
 
     # -- inside --------------------------------------------------------------------------
 

@@ -92,8 +92,14 @@ def _execute(shell: Any, cell: str) -> Any:
 
 def _command(line: str) -> None:
     """`%gittrack log -n 5`: what the command prints."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(
+            f"%gittrack: {error}", why="the line is split as a shell does", next="%gittrack help"
+        ) from None
     done = subprocess.run(
-        [sys.executable, "-m", "gittrack", *shlex.split(line)],
+        [sys.executable, "-m", "gittrack", *words],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip
     sys.stdout.write(done.stdout)

@@ -161,6 +161,9 @@ def _import_psutil(run: ActiveRun) -> ModuleType | None:
     except (ImportError, NotImplementedError):  # the latter from systems that psutil does not know
         _miss(run, f"system metrics need psutil, which is not installed; next: {_EXTRA}")
         return None
+    except Exception as error:  # one of another system, or half of one
+        _miss(run, f"system metrics need psutil, which fails: {type(error).__name__}: {error}")
+        return None
     found: ModuleType = psutil
     return found
 
@@ -173,6 +176,9 @@ def _import_nvml(run: ActiveRun) -> ModuleType | None:
         import pynvml
     except ImportError:
         _miss(run, f"GPUs are not sampled: nvidia-ml-py is not installed; next: {_EXTRA}")
+        return None
+    except Exception as error:
+        _miss(run, f"GPUs are not sampled: nvidia-ml-py fails: {type(error).__name__}: {error}")
         return None
     found: ModuleType = pynvml
     return found

@@ -144,6 +144,15 @@ def test_a_page_of_the_name_of_what_shows_it_is_copied(here: GitRepo) -> None:
     assert b"sandbox" in Path(copy.path).read_bytes()
 
 
+class Broken:
+    """An array of a library that fails at it."""
+
+    ndim = 1
+
+    def tolist(self) -> list[int]:
+        raise RuntimeError("the device is gone")
+
+
 def test_trouble_of_a_library_is_noted_once_and_the_run_goes_on(
     here: GitRepo, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,16 +163,18 @@ def test_trouble_of_a_library_is_noted_once_and_the_run_goes_on(
         gittrack.log_figure(broken, "f.png")
         gittrack.log_image(Image.new("RGBA", (1, 1)), "a.jpg")
         gittrack.log_figure(Figure(), "g.png", save_kwargs={"dpi": "many"})
+        gittrack.log_table({"a": [Broken()]}, "t.json")
+        gittrack.log_table({"a": Broken()}, "t.csv")
         for step in range(3):
             gittrack.log_image(np.full((1, 2), 7.0 + step), key="hot", step=step)
         gittrack.log_metric("loss", 1)
     said = capsys.readouterr().err.splitlines()
     assert [line.split(":")[1].strip() for line in said] == [
         "artifact f.png was not kept", "artifact a.jpg was not kept", "artifact g.png was not kept",
-        "artifact images/hot",
+        "artifact t.json was not kept", "artifact t.csv was not kept", "artifact images/hot",
     ]  # fmt: skip
     found = get_run(run.id)
-    assert found.status == "finished" and len(found.warnings) == 4
+    assert found.status == "finished" and len(found.warnings) == 6
     assert len(paths(run.id)) == 3
 
 

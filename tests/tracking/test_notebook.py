@@ -88,6 +88,7 @@ CELLS = [
     "repo = gittrack.Repo.find()\nrepo.diff(found[0], found[1])",
     "repo.compare(found)",
     "%gittrack log -1 --where \"params.`<b>` = 1\" --format '%s'",
+    "%gittrack show 'half",
     "gittrack.start_run('same cell')\ngittrack.start_run('same cell')",
 ]
 
@@ -131,8 +132,9 @@ def test_a_notebook_from_its_first_cell_to_its_last(repo: GitRepo, drive: Drive)
     for at, text in ((17, "<table>"), (18, "→"), (19, "<table>")):
         assert text in given[CELLS[at]][0]["text/html"]
     assert given[CELLS[20]] == [{"stdout": "magic\n"}]
+    assert "UsageError: %gittrack: No closing quotation" in given[CELLS[21]][0]["error"]
     # Twice in one cell is a mistake here as elsewhere.
-    assert "is still active" in given[CELLS[21]][-1]["error"]
+    assert "is still active" in given[CELLS[22]][-1]["error"]
     assert found["again"].status == "finished"
     # The kernel has ended, asked to, with a run that the last cell had begun, and raised in.
     assert found["same cell"].status == "failed"

@@ -169,6 +169,15 @@ def test_without_psutil_there_is_one_warning_and_the_run_goes_on(repo: GitRepo) 
         assert "psutil" in runs(repo)[name].warnings[0]
 
 
+def test_a_psutil_that_fails_is_a_note(repo: GitRepo) -> None:
+    repo.write("psutil.py", "raise RuntimeError('of another system')\n")
+    _, err = ended(repo, "gittrack.start_run('a', log_system_metrics=True); gittrack.end_run()\n")
+    assert err == (
+        "gittrack: system metrics need psutil, which fails: RuntimeError: of another system\n"
+    )
+    assert runs(repo)["a"].status == "finished"
+
+
 def test_where_no_thread_can_be_started_the_run_goes_on(repo: GitRepo) -> None:
     _, err = ended(
         repo,
