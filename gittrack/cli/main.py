@@ -192,7 +192,7 @@ def _run(argv: list[str], out: Output) -> int:
         parser.print_help()
         return EXIT_OK
     # Options may stand anywhere, as in git: `tag RUN --delete old new=text`.
-    parsed = parser.parse_intermixed_args(join_dashed(rest))
+    parsed = parser.parse_intermixed_args(join_dashed(rest, parser))
     if marks:
         parsed.passed = passed
     if parsed.color:
@@ -252,11 +252,13 @@ def _add_color(parser: Parser) -> None:
     )
 
 
-def join_dashed(argv: list[str]) -> list[str]:
+def join_dashed(argv: list[str], parser: argparse.ArgumentParser) -> list[str]:
     """`--sort -x` as `--sort=-x` and `-5` as `-n5`, which argparse would take for options."""
+    # Of a parser without the option argparse would take `--where=a = 1` for a name: it has blanks.
+    dashed = [option for option in _DASHED if option in parser._option_string_actions]
     joined: list[str] = []
     for word in argv:
-        if joined and joined[-1] in _DASHED:
+        if joined and joined[-1] in dashed:
             joined[-1] += f"={word}"
         elif word[:1] == "-" and word[1:].isascii() and word[1:].isdigit():
             joined.append(f"-n{word[1:]}")

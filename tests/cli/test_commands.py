@@ -393,7 +393,7 @@ def test_every_command_has_help_with_an_example_that_parses(name: str) -> None:
         at = next(at for at, word in enumerate(args) if word in marks)
         assert args[at + 1 :]
         args = args[:at]
-    parser.parse_intermixed_args(cli.join_dashed(args))
+    parser.parse_intermixed_args(cli.join_dashed(args, parser))
 
 
 def test_log_imports_little(project: Project) -> None:

@@ -39,6 +39,8 @@ def said(project: Project, *args: str) -> str:
 
 def test_inputs_of_a_program_are_listed_and_compared(project: Project) -> None:
     assert "no run has recorded data" in project.gittrack("data").stderr
+    unknown = project.gittrack("data", "--where", "name = 'a'")
+    assert (unknown.returncode, "unrecognized arguments: --where" in unknown.stderr) == (2, True)
     uri = "https://ada:pass-word-9@example.org/x?token=abcd-1234"
     shell = ("--", "sh", "-c", "true")
     project.gittrack("run", "--name", "one", "--input", "a.txt", "--input", uri, *shell)
