@@ -6,6 +6,7 @@ documentation of numpy 2, pandas 2 and 3, polars 1 and 2, pyarrow 15 and later.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,15 +17,21 @@ from gittrack.core.digest import (
     MOST_BYTES,
     MOST_VALUES,
     Digest,
+    count_values,
     instants,
     sample_blocks,
     sample_rows,
+    spread,
 )
 from gittrack.core.model import Dataset
 
 #: Elements of an array that are hashed at a time.
 _AT_ONCE = 1 << 20
 _MAX_PARTS = 10_000
+#: Types of columns that may hold more than one value in a cell.
+_NESTED = re.compile(r"(?i)object|list|array|struct|map")
+#: The rows whose values are counted then.
+_PROBED = 100
 
 
 class UnknownDataError(ValueError):
@@ -111,7 +118,7 @@ def _in_short(item: Dataset) -> str:
 
 def _describe_table(table: _Table, exact: bool) -> Dataset:
     columns = len(table.schema)
-    chosen = None if exact else sample_rows(table.rows, columns)
+    chosen = None if exact else sample_rows(table.rows, columns, _width(table))
     digest = Digest("table", table.rows, columns)
     opaque = [
         str(name) for name, values in table.take(chosen) if not digest.add_column(name, values)
@@ -119,8 +126,21 @@ def _describe_table(table: _Table, exact: bool) -> Dataset:
     schema = tuple((_shown(name), kind) for name, kind in table.schema[:MOST_COLUMNS])
     return Dataset(
         "", digest.text(), kind=table.kind, rows=table.rows, columns=columns,
-        sampled=chosen is not None, opaque=tuple(opaque[:MOST_COLUMNS]), schema=schema,
+        sampled=chosen is not None and len(chosen) < table.rows,
+        opaque=tuple(opaque[:MOST_COLUMNS]), schema=schema,
     )  # fmt: skip
+
+
+def _width(table: _Table) -> int:
+    """The values of a row, as some evenly spread ones have them; 0 without lists and arrays.
+
+    Embeddings or pixels in a column are more values by far than there are cells.
+    """
+    if not any(_NESTED.search(kind) for _, kind in table.schema):
+        return 0
+    rows = spread(table.rows, _PROBED)
+    values = sum(count_values(v) for _, column in table.take(rows) for v in column)
+    return values // max(len(rows), 1)
 
 
 def _shown(name: Any) -> str:

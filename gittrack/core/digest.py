@@ -23,6 +23,8 @@ from typing import Any
 MOST_VALUES = 5_000_000
 #: The values of a sample, and the rows of one at least.
 _SAMPLE, _LEAST_ROWS = 500_000, 100
+#: The same where rows hold arrays: ten pictures of 224 x 224 pixels take four seconds.
+_LEAST_NESTED = 10
 #: More bytes of an array than that are sampled, in so many blocks of so many elements.
 MOST_BYTES = 256 * 2**20
 BLOCK, _BLOCKS = 16_384, 256
@@ -59,15 +61,24 @@ class Digest:
         return f"{self._kind}:{self._hash.hexdigest()[:_DIGITS]}"
 
 
-def sample_rows(rows: int, columns: int) -> list[int] | None:
+def sample_rows(rows: int, columns: int, width: int = 0) -> list[int] | None:
     """The rows that stand for a large table, in order; None if all are taken.
 
     They are evenly spread, the first and the last among them, and follow from the size alone.
+
+    Args:
+        width: the values of a row, if those inside of its lists and arrays are more than columns.
     """
-    if rows * max(columns, 1) <= MOST_VALUES:
+    if rows * max(columns, width, 1) <= MOST_VALUES:
         return None
-    count = min(rows, max(_LEAST_ROWS, _SAMPLE // max(columns, 1)))
-    return [at * (rows - 1) // (count - 1) for at in range(count)]
+    least = _LEAST_ROWS if width <= columns else _LEAST_NESTED
+    return spread(rows, max(least, _SAMPLE // max(columns, width, 1)))
+
+
+def spread(rows: int, count: int) -> list[int]:
+    """So many rows, evenly spread, in order, or all of them if there are fewer."""
+    count = min(rows, count)
+    return [at * (rows - 1) // max(count - 1, 1) for at in range(count)]
 
 
 def sample_blocks(elements: int, size_bytes: int) -> list[tuple[int, int]] | None:
@@ -107,14 +118,11 @@ def _put(put: Callable[[bytes], object], values: Sequence[Any], unknown: set[str
         put(b"d" + _little(array("d", plain)))
         return
     if types == {str} or types == {bytes}:
-        is_text = types == {str}
-        parts = [
-            b"" if v is None else v.encode("utf-8", "surrogatepass") if is_text else v
-            for v in values
-        ]
-        sizes = [-1 if v is None else len(p) for v, p in zip(values, parts, strict=True)]
-        put((b"s" if is_text else b"b") + _little(array("q", sizes)))
-        put(b"".join(parts))
+        sizes = [-1 if value is None else _size(value) for value in values]
+        put((b"s" if types == {str} else b"b") + _little(array("q", sizes)))
+        # Not all at once: a column of documents may fill most of the memory by itself.
+        for at in range(0, len(values), _AT_ONCE):
+            put(b"".join(map(_bytes, values[at : at + _AT_ONCE])))
         return
     if types == {int} or types == {bool}:
         numbers = [0 if value is None else value for value in values] if has_missing else values
@@ -133,6 +141,17 @@ def _put(put: Callable[[bytes], object], values: Sequence[Any], unknown: set[str
 
 
 _NAN = float("nan")
+_AT_ONCE = 1_000
+
+
+def _bytes(value: str | bytes | None) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    return b"" if value is None else value
+
+
+def _size(value: str | bytes) -> int:
+    return len(value if isinstance(value, bytes) or value.isascii() else _bytes(value))
 
 
 def _little(values: array[Any]) -> bytes:
@@ -176,10 +195,42 @@ def _token(value: Any, unknown: set[str], above: tuple[int, ...]) -> bytes:
         ]
         return _sized(b"m", b"".join(sorted(pairs)))
     if isinstance(value, (list, tuple)):
-        return _sized(b"l", b"".join([_token(item, unknown, above) for item in value]))
+        plain = _numbers(value)
+        if plain is None:
+            plain = b"".join([_token(item, unknown, above) for item in value])
+        return _sized(b"l", plain)
     if isinstance(value, (set, frozenset)):
         return _sized(b"u", b"".join(sorted(_token(item, unknown, above) for item in value)))
     return _other_token(value, unknown, above)
+
+
+def _numbers(values: Sequence[Any]) -> bytes | None:
+    """The tokens of numbers of one type, as `_token` gives them; 20 times as fast."""
+    types = set(map(type, values))
+    if types == {int}:
+        return f"i{';i'.join(map(str, values))};".encode()
+    # A NaN, or infinities of both signs, are left to others.
+    if types != {float} or sum(values) != sum(values):
+        return None
+    packed = _little(array("d", values))
+    tokens = bytearray(b"d" * (9 * len(values)))
+    for at in range(8):
+        tokens[at + 1 :: 9] = packed[at::8]
+    return bytes(tokens)
+
+
+def count_values(value: Any, above: tuple[int, ...] = ()) -> int:
+    """How many values there are in a value; an array or a list holds many."""
+    kind = type(value)
+    if kind.__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
+        return int(value.size)
+    if not isinstance(value, (list, tuple, set, frozenset, Mapping)) or id(value) in above:
+        return 1
+    items = list(value.values()) if isinstance(value, Mapping) else value
+    if len(items) > _SAMPLE or len(above) > _MAX_DEPTH:
+        return len(items)
+    above = (*above, id(value))
+    return sum(count_values(item, above) for item in items)
 
 
 def _other_token(value: Any, unknown: set[str], above: tuple[int, ...]) -> bytes:

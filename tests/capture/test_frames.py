@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -221,6 +222,37 @@ def test_large_data_is_sampled_and_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert digest_of(changed) != digest_of(array)
     assert digest_of(array, exact=True) == digest_of(np.asfortranarray(array), exact=True)
     assert digest_of(array.astype(object)[:1_001]) != digest_of(array.astype(object)[:1_000])
+
+
+def test_embeddings_count_by_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = np.arange(4_000.0).reshape(200, 20)
+    lists = [[*row[:3], float("nan"), int(row[0])] for row in base.tolist()]
+    tables = (
+        pd.DataFrame({"id": range(200), "e": list(base), "l": lists}),
+        pl.DataFrame({"id": range(200), "e": base.tolist(), "l": pl.Series(lists, strict=False)}),
+    )
+    assert not any(describe_values(table).sampled for table in tables)
+    monkeypatch.setattr(digest, "MOST_VALUES", 4_000)
+    monkeypatch.setattr(digest, "_SAMPLE", 20)
+    for table in tables:
+        assert describe_values(table).sampled
+        assert not describe_values(table, exact=True).sampled
+    frame = tables[0]
+    before = digest_of(frame)
+    frame.at[1, "e"] = base[0]  # between the ten rows
+    assert digest_of(frame) == before
+    frame.at[199, "e"] = base[0]
+    assert digest_of(frame) != before
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.5, -0.0, 1e300], [1.0, math.nan], [math.inf, -math.inf], [math.inf, 1.0], [1, -(2**70), 0],
+     [True, False], [1, True], [1, 1.5], []],
+)  # fmt: skip
+def test_a_list_of_numbers_has_the_tokens_of_each(values: list[Any]) -> None:
+    fast = digest._numbers(values)
+    assert fast is None or fast == b"".join(digest._token(value, set(), ()) for value in values)
 
 
 def test_a_named_tuple_is_its_fields() -> None:
