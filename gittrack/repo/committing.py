@@ -94,7 +94,7 @@ class Reader:
         if always or config.commits_record == "always":
             return True
         patterns = _paths((*config.commits_params, *config.commits_metrics))
-        patterns += [*config.commits_artifacts, *config.commits_plots]
+        patterns += _with_pointers((*config.commits_artifacts, *config.commits_plots))
         return any(changed_files(self._files, commit, parents, patterns))
 
     def find(self, commit: Commit) -> Found | None:
@@ -287,10 +287,12 @@ class Reader:
     def _artifacts(
         self, commit: Commit, config: Config, warnings: list[str]
     ) -> tuple[dict[str, Artifact], dict[str, bytes]]:
-        wanted = {path: path for path in self._files.find(commit.tree, config.commits_artifacts)}
-        plots = self._files.find(commit.tree, config.commits_plots)
+        kept_whole = _with_pointers(config.commits_artifacts)
+        drawn = _with_pointers(config.commits_plots)
+        wanted = {path: path for path in self._files.find(commit.tree, kept_whole)}
+        plots = self._files.find(commit.tree, drawn)
         wanted |= {f"{PLOTS}/{path.removeprefix(f'{PLOTS}/')}": path for path in plots}
-        found = self._files.find(commit.tree, (*config.commits_artifacts, *config.commits_plots))
+        found = self._files.find(commit.tree, (*kept_whole, *drawn))
         artifacts: dict[str, Artifact] = {}
         data: dict[str, bytes] = {}
         left = config.artifacts_max_run_bytes
@@ -429,6 +431,11 @@ def trees_of_parents(git: Git, commits: Sequence[Commit]) -> dict[str, str]:
     others = {parent for commit in commits for parent in commit.parents} - known.keys()
     known.update((commit.oid, commit.tree) for commit in read_commits(git, sorted(others)))
     return known
+
+
+def _with_pointers(patterns: Sequence[str]) -> list[str]:
+    """The same, and the `.dvc` files that a commit holds in place of files that DVC tracks."""
+    return [*patterns, *(f"{pattern}.dvc" for pattern in patterns if pattern[-1:] not in "*/")]
 
 
 def _paths(patterns: Iterable[str]) -> list[str]:

@@ -288,7 +288,7 @@ SETTINGS = """\
 commits:
   params: ["conf/*.toml", "train.yaml:model.net", "old.ini", ".env"]
   metrics: ["out/*.json", "dvclive/plots/metrics/**/*.tsv", "logs/metrics.csv"]
-  artifacts: ["report.md", "big.bin", "key.pem"]
+  artifacts: ["report.md", "big.bin", "key.pem", "model.pkl"]
   plots: ["figures/*.svg"]
   experiment: commits
 artifacts:
@@ -311,6 +311,8 @@ def test_every_kind_of_file(lab: GitRepo) -> None:
         "big.bin": "x" * 2000,
         "key.pem": "-----BEGIN RSA PRIVATE KEY-----\n",
         "figures/roc.svg": "<svg/>",
+        # DVC tracks it: what the commit holds of it is this.
+        "model.pkl.dvc": "outs:\n- md5: 0cc175b9c0f1b6a831c399e269772661\n  path: model.pkl\n",
     }.items():
         lab.write(path, text)
     lab.commit("all of it")
@@ -323,7 +325,9 @@ def test_every_kind_of_file(lab: GitRepo) -> None:
     assert values(run) == {"acc": 0.5, "loss": 0.25, "train/loss": 0.25, "val": 0.75, "epoch": 0.0}
     # The series ends with what the summary says, so that is no further step.
     assert run.metrics["loss"].count == 2
-    assert sorted(run.artifacts) == ["big.bin", "plots/figures/roc.svg", "report.md"]
+    assert sorted(run.artifacts) == [
+        "big.bin", "model.pkl.dvc", "plots/figures/roc.svg", "report.md",
+    ]  # fmt: skip
     assert run.artifacts["big.bin"].md5 and run.artifacts["report.md"].blob
     assert any(".env was not taken in" in text for text in run.warnings)
     assert any("key.pem was not kept" in text for text in run.warnings)
