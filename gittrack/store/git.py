@@ -33,8 +33,9 @@ LOCAL_ENV = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-#: `git cat-file` reads requests while it writes answers; as many as fit a pipe are safe at once.
-_REQUESTS_AT_ONCE = 500
+#: `git cat-file` reads requests while it writes answers; as many as fit a pipe are safe at once. A
+#: pipe may be as small as this where a user has many.
+_REQUEST_BYTES = 4096
 
 
 class Object(NamedTuple):
@@ -222,26 +223,31 @@ class CatFile:
 
     def read_many(self, specs: Iterable[str]) -> Iterator[Object | None]:
         """Like `read` for many; the answers come in the order of the requests."""
-        waiting: list[str] = []
+        waiting: list[bytes] = []
+        size = 0
         for spec in specs:
-            waiting.append(spec)
-            if len(waiting) == _REQUESTS_AT_ONCE:
+            request = spec.encode("utf-8", "surrogateescape") + b"\n"
+            size += len(request)
+            if size > _REQUEST_BYTES and waiting:
                 yield from self._ask(waiting)
-                waiting = []
+                waiting, size = [], len(request)
+            waiting.append(request)
         if waiting:
             yield from self._ask(waiting)
 
-    def _ask(self, specs: list[str]) -> list[Object | None]:
+    def _ask(self, requests: list[bytes]) -> list[Object | None]:
         answers: list[Object | None] = []
         is_fresh = False
         with self._lock:
             self._asker = get_ident()
             try:
-                while len(answers) < len(specs):
+                if self._requests.closed:
+                    self._start()
+                while len(answers) < len(requests):
                     known = len(answers)
                     try:
-                        self._send(specs[known:])
-                        while len(answers) < len(specs):
+                        self._send(requests[known:])
+                        while len(answers) < len(requests):
                             answers.append(self._answer())
                     except (BrokenPipeError, EOFError):
                         if is_fresh and len(answers) == known:
@@ -253,11 +259,15 @@ class CatFile:
                 self._asker = 0
         return answers
 
-    def _send(self, specs: list[str]) -> None:
-        request = "".join(f"{spec}\n" for spec in specs)
-        self._requests.write(request.encode("utf-8", "surrogateescape"))
+    def _send(self, requests: list[bytes]) -> None:
+        self._requests.write(b"".join(requests))
         self._requests.flush()
 
+            except BaseException:
+                # Ctrl-C, most of all. The next who asks would take what is still to be read for
+                # an answer to something else.
+                self.close()
+                raise
     def _answer(self) -> Object | None:
         head = self._answers.readline()
         if not head:

@@ -179,3 +179,30 @@ def test_closing_again_in_the_middle_of_closing_waits_for_nothing(git: Git) -> N
     reader.close = interrupted  # type: ignore[method-assign]
     git.close()
     assert closed == [1]
+
+
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_another(git: Git) -> None:
+    one, two = blobs(git, 2)
+    reader = git.cat_file()
+    answer = reader._answer
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    setattr(reader, "_answer", interrupt)  # noqa: B010
+    with pytest.raises(KeyboardInterrupt):
+        reader.read(one)
+    setattr(reader, "_answer", answer)  # noqa: B010
+    # Whoever waited for its turn, and whoever comes later.
+    for again in (reader, git.cat_file()):
+        found = again.read(two)
+        assert found is not None and found.oid == two
+
+
+@pytest.mark.timeout(30)
+def test_requests_of_any_length_are_answered(git: Git) -> None:
+    """git answers while it reads; neither side may wait for the other with both pipes full."""
+    oid = git.run("hash-object", "-w", "--stdin", input=b"x" * 5000).decode().strip()
+    long = f"{oid}:{'d' * 250}/{'f' * 5000}"
+    found = list(git.cat_file().read_many([oid, long] * 300))
+    assert [item and item.oid for item in found] == [oid, None] * 300
