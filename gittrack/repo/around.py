@@ -19,6 +19,7 @@ from gittrack.config import Config
 from gittrack.core.model import Source
 from gittrack.core.record import encode_source, warning_key
 from gittrack.errors import GittrackError
+from gittrack.store import forking
 from gittrack.store.git import Git
 
 if TYPE_CHECKING:
@@ -183,9 +184,12 @@ class Around:
         return Code(facts, found, overlay, tuple(warnings), hidden)
 
     def _snapshot(self, git: Git, head: Head) -> Snapshot:
-        import tempfile
+        with forking.unforked():
+            import tempfile
 
-        from gittrack.store import source as source_room
+            from gittrack.store import source as source_room
+
+            tempfile.gettempdir()
 
         def withhold(path: str, data: bytes) -> str | None:
             return redact.file_reason(
@@ -259,7 +263,9 @@ class Around:
         from gittrack.capture import environment
 
         try:
-            found, checkouts = environment.read(worktree, self._config.redact_allow)
+            # It imports, and so would any worker that is forked meanwhile.
+            with forking.unforked():
+                found, checkouts = environment.read(worktree, self._config.redact_allow)
             environment.remember(self._folder, key, found, checkouts)
         except Exception as error:
             # The metadata of other people's packages may raise anything; the run goes on.

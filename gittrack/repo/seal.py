@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from gittrack import journal
@@ -16,6 +15,7 @@ from gittrack.core.record import warning_key
 from gittrack.errors import CorruptStoreError, StoreFormatError
 from gittrack.repo.known import fold_segments, known_summary, read_run_files
 from gittrack.store import layout
+from gittrack.store.forking import lazy
 from gittrack.store.git import Git
 from gittrack.store.write import Person, Tree, existing_paths, update
 
@@ -296,7 +296,7 @@ class Written:
     def __init__(self, points: Sequence[Points]) -> None:
         self.points = points
 
-    @cached_property
+    @lazy
     def segments(self) -> dict[str, bytes]:
         """By file name within the run's folder."""
         files = {}
@@ -305,7 +305,7 @@ class Written:
                 files[f"{layout.METRICS_DIR}/{codec.segment_name(writer, data)}"] = data
         return files
 
-    @cached_property
+    @lazy
     def summary(self) -> dict[str, MetricSummary]:
         """By key."""
         found: dict[str, MetricSummary] = {}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gittrack.core.commits import Commit, parse_commit
 from gittrack.errors import CorruptStoreError, GitError, UsageError
+from gittrack.store import forking
 from gittrack.store.git import Git
 from gittrack.store.objects import Entry
 
@@ -143,10 +144,12 @@ def _patch_ids(git: Git, words: tuple[str, ...], text: bytes) -> dict[str, str]:
     assert differ.stdin is not None
     assert differ.stdout is not None
     try:
-        reader = subprocess.Popen(
-            ("git", "patch-id", "--stable"), stdin=differ.stdout, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=git.environment(), cwd=git.git_dir,
-        )  # fmt: skip
+        with forking.unforked():
+            reader = subprocess.Popen(
+                ("git", "patch-id", "--stable"), stdin=differ.stdout, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, env=git.environment(), cwd=git.git_dir,
+            )  # fmt: skip
+            forking.add_helper(reader)
     except OSError as error:
         differ.kill()
         differ.communicate()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock, get_ident
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gittrack.errors import GitError, NotARepositoryError
+from gittrack.store import forking
 from gittrack.store.paths import RepoPaths
 
 if TYPE_CHECKING:
@@ -114,10 +115,10 @@ class Git:
         Args:
             errors: whether its standard error can be read, and so has to be.
         """
-        import subprocess
+        with forking.unforked():
+            import subprocess
 
-        try:
-            return subprocess.Popen(
+            process = self._popen(
                 ("git", *args),
                 cwd=cwd or self._cwd,
                 env=self.environment(env),
@@ -126,6 +127,14 @@ class Git:
                 stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
                 start_new_session=new_session,
             )
+            forking.add_helper(process)
+        return process
+
+    def _popen(self, args: Sequence[str], **options: Any) -> Popen[bytes]:
+        import subprocess
+
+        try:
+            return subprocess.Popen(args, **options)
         except FileNotFoundError as error:
             if error.filename != "git":
                 raise NotARepositoryError(
@@ -255,6 +264,11 @@ class CatFile:
                             answers.append(None)
                         self._start_again()
                         is_fresh = True
+            except BaseException:
+                # Ctrl-C, most of all. The next who asks would take what is still to be read for
+                # an answer to something else.
+                self.close()
+                raise
             finally:
                 self._asker = 0
         return answers
@@ -263,11 +277,6 @@ class CatFile:
         self._requests.write(b"".join(requests))
         self._requests.flush()
 
-            except BaseException:
-                # Ctrl-C, most of all. The next who asks would take what is still to be read for
-                # an answer to something else.
-                self.close()
-                raise
     def _answer(self) -> Object | None:
         head = self._answers.readline()
         if not head:
@@ -298,6 +307,9 @@ class CatFile:
             except OSError:
                 # The process died with a request in the pipe; there is nothing to save.
                 continue
+        # It would end by itself at the end of its requests, were there no copy of that pipe in a
+        # child that was forked past `forking`, by a library in C.
+        self._process.terminate()
         self._process.wait()
 
 

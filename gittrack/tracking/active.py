@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from gittrack.core.model import (
 from gittrack.core.record import TAG_PREFIX, warning_key
 from gittrack.errors import GittrackError, InvalidValueError, ParamChangedError, UsageError
 from gittrack.repo import warn
+from gittrack.store.forking import lazy
 from gittrack.tracking.cells import Cells
 from gittrack.tracking.inputs import Inputs
 from gittrack.tracking.looks import Looks
@@ -336,7 +336,7 @@ class ActiveRun(Cells, Inputs, Looks):
     def _store(self, source: str | bytes, name: str) -> None:
         self._keeper.keep(source, names.check_artifact_path(name))
 
-    @cached_property
+    @lazy
     def _keeper(self) -> Keeper:
         from gittrack.tracking.keeping import Keeper
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gittrack.capture import redact
@@ -14,6 +13,7 @@ from gittrack.core import names
 from gittrack.core.dataset import encode_dataset, key_of
 from gittrack.core.model import Dataset
 from gittrack.errors import GittrackError, InvalidValueError
+from gittrack.store.forking import lazy
 
 if TYPE_CHECKING:
     from gittrack.config import Config
@@ -106,7 +106,7 @@ class Inputs(ABC):
             self._said.add(key)
             self._journal.append("I", {key: dict(facts)})
 
-    @cached_property
+    @lazy
     def _said(self) -> set[str]:
         return set()
 

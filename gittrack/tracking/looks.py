@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gittrack.core import names
 from gittrack.errors import GittrackError, InvalidValueError
+from gittrack.store.forking import lazy
 
 if TYPE_CHECKING:
     from gittrack.core.table import Table
@@ -269,7 +269,7 @@ class Looks(ABC):
         if changed:
             self.note(f"artifact {path}: {changed}")
 
-    @cached_property
+    @lazy
     def _holding(self) -> Holding:
         from gittrack.tracking.holding import Holding
 

@@ -158,6 +158,40 @@ def test_a_file_may_be_the_first_that_a_forked_child_keeps(repo: GitRepo) -> Non
     assert kept == {"0.txt": b"0", "c.txt": b"child", "p.txt": b"parent"}
 
 
+def test_a_worker_forked_at_the_start_imports_what_it_likes(repo: GitRepo) -> None:
+    """A thread that reads the environment imports meanwhile, and holds Python's locks for that."""
+    ended(
+        repo,
+        "import signal\n"
+        "gittrack.start_run()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    signal.alarm(20)\n"
+        "    import email.parser, importlib.metadata, zipfile\n"
+        "    os._exit(0)\n"
+        "assert os.waitpid(pid, 0)[1] == 0\n",
+    )
+
+
+def test_a_worker_that_lives_on_does_not_keep_the_process(repo: GitRepo) -> None:
+    ended(
+        repo,
+        "from gittrack.tracking import fluent\n"
+        "gittrack.start_run(); gittrack.end_run()\n"
+        "fluent._session.repo.recorder()._git.cat_file()\n"
+        "source, end = os.pipe()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    os.close(end)\n"
+        # It waits for the end of its parent, but not for ever.
+        "    import signal; signal.alarm(20)\n"
+        "    os._exit(len(os.read(source, 1)))\n"
+        "fluent._at_exit()\n"
+        "os.close(end)\n"
+        "assert os.waitpid(pid, 0)[1] == 0\n",
+    )
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_multiprocessing_join_by_themselves(repo: GitRepo, method: str) -> None:
     repo.write(
