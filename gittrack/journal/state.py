@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -190,6 +191,17 @@ def read_run(journal_dir: str, run_id: str) -> list[State]:
             if state is not None:
                 states.append(state)
     return states
+
+
+def list_empty(journal_dir: str, run_id: str) -> list[State]:
+    """The journals of a run that nothing was written to: their writers are about to, or died."""
+    folder = os.path.join(journal_dir, run_id)
+    empty = []
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(LOG) and os.path.getsize(os.path.join(folder, name)) == 0:
+                empty.append(State(folder, run_id, name[: -len(LOG)]))
+    return empty
 
 
 def read_journal(folder: str, run_id: str, writer: str) -> State | None:

@@ -95,6 +95,7 @@ def recover(
             return recovered, waiting
         if by_run:
             _seal(git, by_run, config, who, now)
+        _remove_empty(journal_dir, config, boot, dead)
         _tidy(journal_dir, config, boot, dead)
         return recovered, waiting
     finally:
@@ -142,6 +143,22 @@ def _seal(
     join_small_packs(git, config.store_max_packs)
     for error in aside.values():
         raise error
+
+
+def _remove_empty(
+    journal_dir: str, config: Config, boot: str, dead: dict[str, journal.Judgement]
+) -> None:
+    """Take away the journals of processes that died before they wrote the first record."""
+    for run_id in filter(names.is_run_id, journal.list_runs(journal_dir)):
+        for state in journal.list_empty(journal_dir, run_id):
+            if state.owner not in dead:
+                judgement = judge(journal_dir, state.owner, config, boot)
+                if judgement.state != journal.DEAD:
+                    continue
+                dead[state.owner] = judgement
+            # Its writer may have written to it, and died, since we looked.
+            if journal.read_journal(state.folder, run_id, state.writer) is None:
+                journal.remove(state)
 
 
 def _tidy(journal_dir: str, config: Config, boot: str, dead: dict[str, journal.Judgement]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import gittrack
+from gittrack import journal
+from gittrack.capture import process
 from gittrack.errors import (
     ExperimentNotFoundError,
     InvalidNameError,
@@ -341,6 +343,25 @@ def test_a_journal_of_another_machine_stays_until_it_is_asked_for(here: GitRepo)
 
 
 # -- nothing of the user's is touched ----------------------------------------------------
+
+
+def test_a_process_that_died_before_its_first_word_leaves_nothing(here: GitRepo) -> None:
+    with Repo.find(here.path, {}) as opened:
+        opened.init(hooks=False)
+        folder = opened.journal_dir
+        mine = journal.own(folder, "host", process.boot_id()).writer
+        empty = []
+        for number, writer in enumerate(("0f64f621", mine)):
+            run_id = f"20260101-00000{number}-0123456789ab"
+            empty.append(os.path.join(folder, run_id, f"{writer}.log"))
+            os.makedirs(os.path.dirname(empty[-1]))
+            Path(empty[-1]).touch()
+        # Whoever lives may be about to write to it: neither is damage.
+        assert opened.fsck().is_sound
+        assert not opened.recover().recovered
+        assert [os.path.exists(path) for path in empty] == [False, True]
+        assert journal.list_owners(folder) == [mine]
+        journal.disown(folder)
 
 
 def test_nothing_of_the_users_is_touched(here: GitRepo) -> None:

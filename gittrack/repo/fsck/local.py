@@ -53,7 +53,7 @@ def _check_journal(folder: str, run_id: str, name: str, findings: Findings) -> N
         findings.add(Finding(run_id, path, _cannot(error), DAMAGED))
         return
     if state is None:
-        if os.path.exists(path):
+        if os.path.exists(path) and os.path.getsize(path):
             what = "does not say whose it is; nothing in it is taken over"
             findings.add(Finding(run_id, path, what, DAMAGED))
     elif state.damaged:
