@@ -22,7 +22,7 @@ from gittrack.core.model import (
 from gittrack.core.record import TAG_PREFIX, warning_key
 from gittrack.errors import GittrackError, InvalidValueError, ParamChangedError, UsageError
 from gittrack.repo import warn
-from gittrack.store.forking import lazy
+from gittrack.store.forking import lazy, unforked
 from gittrack.tracking.cells import Cells
 from gittrack.tracking.inputs import Inputs
 from gittrack.tracking.looks import Looks
@@ -320,7 +320,8 @@ class ActiveRun(Cells, Inputs, Looks):
         if str(artifact_file).endswith((".yaml", ".yml")):
             import io
 
-            from ruamel.yaml import YAML
+            with unforked():
+                from ruamel.yaml import YAML
 
             out = io.StringIO()
             yaml = YAML(typ="safe")

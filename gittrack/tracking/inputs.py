@@ -13,7 +13,7 @@ from gittrack.core import names
 from gittrack.core.dataset import encode_dataset, key_of
 from gittrack.core.model import Dataset
 from gittrack.errors import GittrackError, InvalidValueError
-from gittrack.store.forking import lazy
+from gittrack.store.forking import lazy, unforked
 
 if TYPE_CHECKING:
     from gittrack.config import Config
@@ -122,13 +122,15 @@ class Inputs(ABC):
 
     def _describe(self, data: Any, exact: bool) -> Dataset:
         if isinstance(data, (str, os.PathLike)):
-            from gittrack.capture import data as places
+            with unforked():
+                from gittrack.capture import data as places
 
             place = os.fsdecode(data)
             places.check_input(place)
             found = places.describe(place, self._config.redact_allow)
             return found._replace(name=_legal(found.name))
-        from gittrack.capture.frames import UnknownDataError, describe_values
+        with unforked():
+            from gittrack.capture.frames import UnknownDataError, describe_values
 
         try:
             return describe_values(data, exact=exact)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gittrack.core import names
 from gittrack.errors import GittrackError, InvalidValueError
-from gittrack.store.forking import lazy
+from gittrack.store.forking import lazy, unforked
 
 if TYPE_CHECKING:
     from gittrack.core.table import Table
@@ -48,7 +48,8 @@ class Looks(ABC):
         """
         self._check_open("log_figure")
         names.check_artifact_path(artifact_file)
-        from gittrack.capture.pictures import draw
+        with unforked():
+            from gittrack.capture.pictures import draw
 
         suffix = _suffix(artifact_file)
         data = self._made(artifact_file, lambda: draw(figure, suffix, save_kwargs or {}))
@@ -81,7 +82,8 @@ class Looks(ABC):
         """
         self._check_open("log_image")
         path = self._path_of("log_image", artifact_file, key, step, timestamp)
-        from gittrack.capture.pictures import encode_image
+        with unforked():
+            from gittrack.capture.pictures import encode_image
 
         suffix = "png" if path is None else _suffix(path)
         what = path or f"images/{key}"
@@ -118,7 +120,8 @@ class Looks(ABC):
         """
         self._check_open("log_audio")
         path = self._path_of("log_audio", artifact_file, key, step, timestamp)
-        from gittrack.capture import sounds
+        with unforked():
+            from gittrack.capture import sounds
 
         if isinstance(audio, (str, os.PathLike)):
             name = os.fspath(audio)
@@ -203,7 +206,8 @@ class Looks(ABC):
         """
         self._check_open("log_table")
         names.check_artifact_path(artifact_file)
-        from gittrack.capture import tables
+        with unforked():
+            from gittrack.capture import tables
 
         suffix = tables.suffix_of(artifact_file)
         table = self._made(artifact_file, lambda: tables.to_table(data))
@@ -289,8 +293,9 @@ class Looks(ABC):
 
 
 def _appended(before: bytes, table: Table, suffix: str, path: str) -> Table:
-    from gittrack.capture import tables
-    from gittrack.core.table import append
+    with unforked():
+        from gittrack.capture import tables
+        from gittrack.core.table import append
 
     try:
         return append(tables.decode(before, suffix), table)

@@ -173,6 +173,32 @@ def test_a_worker_forked_at_the_start_imports_what_it_likes(repo: GitRepo) -> No
     )
 
 
+def test_a_worker_forked_while_a_thread_logs_its_first_table_logs_its_own(repo: GitRepo) -> None:
+    ended(
+        repo,
+        "import signal, threading\n"
+        "within, forks = threading.Event(), threading.Event()\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'gittrack.capture.tables': within.set(); forks.wait()\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "run = gittrack.start_run()\n"
+        "thread = threading.Thread(target=run.log_table, args=({'a': [1]}, 'thread.json'))\n"
+        "thread.start()\n"
+        "within.wait()\n"
+        "os.register_at_fork(before=forks.set)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    signal.alarm(20)\n"
+        "    run.log_table({'a': [2]}, 'child.json')\n"
+        "    os._exit(0)\n"
+        "thread.join()\n"
+        "assert os.waitpid(pid, 0)[1] == 0\n",
+    )
+    (run,) = runs(repo)
+    assert sorted(run.artifacts) == ["child.json", "thread.json"]
+
+
 def test_a_worker_that_lives_on_does_not_keep_the_process(repo: GitRepo) -> None:
     ended(
         repo,
