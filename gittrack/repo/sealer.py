@@ -20,6 +20,10 @@ from gittrack.store.git import Git
 from gittrack.store.packs import join_small_packs
 from gittrack.store.write import Person
 
+#: How long the end of a process waits for a commit that is being written.
+_PATIENCE_S = 30.0
+_LATE, _NEXT = "ended runs were not committed yet", "next: gittrack recover"
+
 
 class Sealer:
     """The runs of this process that have ended and are not in the store yet.
@@ -85,12 +89,16 @@ class Sealer:
             if self._thread is not None and self._thread is not threading.current_thread():
                 # Not `join`: a signal handler may have cut in where this lock was held already,
                 # and the thread needs it to stop. Waiting on the condition gives it up whole.
-                self._wake.wait_for(lambda: self._has_stopped, timeout=30)
+                has_stopped = self._wake.wait_for(lambda: self._has_stopped, _PATIENCE_S)
                 self._thread = None
+                if not has_stopped:
+                    # git hangs, or the disk; it has what `flush` would wait for.
+                    self._warn(f"{_LATE}: that takes more than {_PATIENCE_S:g} s; {_NEXT}")
+                    return
         try:
             self.flush()
         except (GittrackError, OSError) as error:
-            self._warn(f"ended runs were not committed yet: {short(error)}; next: gittrack recover")
+            self._warn(f"{_LATE}: {short(error)}; {_NEXT}")
         else:
             if not any(journal.list_runs(self._dir)):
                 journal.disown(self._dir)
@@ -234,7 +242,7 @@ class Sealer:
             except (GittrackError, OSError) as error:
                 # The journals are safe; the next round, the exit or `gittrack recover` seals.
                 if not warned:
-                    self._warn(f"ended runs were not committed yet: {short(error)}")
+                    self._warn(f"{_LATE}: {short(error)}")
                     warned = True
                 with self._wake:
                     self._wake.wait_for(lambda: self._closing, max(delay_s, 5.0))

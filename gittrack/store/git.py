@@ -301,15 +301,15 @@ class CatFile:
         if self._pid != os.getpid():
             self._process.returncode = 0
             return
+        # It only reads. By the end of its requests it would not end while it is stopped, or while
+        # a child has a copy of that pipe that was forked past `forking`, by a library in C.
+        self._process.kill()
         for pipe in (self._requests, self._answers):
             try:
                 pipe.close()
             except OSError:
                 # The process died with a request in the pipe; there is nothing to save.
                 continue
-        # It would end by itself at the end of its requests, were there no copy of that pipe in a
-        # child that was forked past `forking`, by a library in C.
-        self._process.terminate()
         self._process.wait()
 
 

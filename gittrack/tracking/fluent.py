@@ -402,15 +402,20 @@ def _hook_sys_exit() -> None:
 def _hook_sigterm() -> None:
     import signal
 
+    from gittrack.tracking.signals import PuttingOff
+
     if threading.current_thread() is not threading.main_thread():
         return
     # Somebody else's handler knows better what SIGTERM means here.
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return
     pid = os.getpid()
+    putting_off = PuttingOff()
 
     def terminated(number: int, frame: FrameType | None) -> None:
         if os.getpid() == pid:
+            if putting_off(number, frame):
+                return
             _end_all(KILLED, 128 + number)
             if _session.repo is not None:
                 _session.repo.close()

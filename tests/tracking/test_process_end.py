@@ -117,6 +117,42 @@ def test_a_signal_within_a_request_to_git_ends_the_process(repo: GitRepo) -> Non
     assert runs(repo)[0].status == "killed"
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        # A record is written while the environment is read, by a thread that will write, too.
+        "r._journal.append_point('x', 1.0, 0, 0, lambda key: os.kill(os.getpid(), 15) or key)",
+        # What has ended is committed by the thread that is waited for in the end.
+        """gittrack.start_run(nested=True); gittrack.end_run()
+r._journal.append_rows((os.kill(os.getpid(), 15) or ('x', 1.0, 0, 0) for _ in '1'), str)""",
+    ],
+)
+def test_a_signal_within_a_record_waits_for_its_end(repo: GitRepo, held: str) -> None:
+    began = time.monotonic()
+    code, _, err = ended(repo, START + held + "\nimport time; time.sleep(60)")
+    assert (code, err) == (-signal.SIGTERM, "")
+    assert time.monotonic() - began < 15
+    run = runs(repo)[-1]
+    assert run.status == "killed"
+    assert run.metrics["x"].last == 1.0
+    # What a thread found out meanwhile is there.
+    assert not run.warnings
+
+
+def test_a_signal_at_the_end_does_not_cut_the_commit_off(repo: GitRepo) -> None:
+    script = (
+        START + "from gittrack.repo import sealer\nbefore = sealer.seal\n"
+        "def seal(*args, **kwargs):\n"
+        "    os.kill(os.getpid(), 15)\n"
+        "    return before(*args, **kwargs)\n"
+        "sealer.seal = seal\n"
+    )
+    _, _, err = ended(repo, script)
+    assert err == ""
+    assert "run.yaml" in stored(repo)
+    assert runs(repo)[0].status == "finished"
+
+
 def test_an_exception_in_with_is_raised_again(repo: GitRepo) -> None:
     _, out, _ = ended(
         repo,
