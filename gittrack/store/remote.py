@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 from gittrack.errors import GitError, RemoteError
@@ -27,6 +31,8 @@ QUIETLY = (
 )
 #: Other processes hold a lock for a few ms.
 _MAX_TRIES = 20
+#: How long what was ended may take to be gone.
+_AFTER_S = 1.0
 #: git's words for a push that lost a race: somebody else moved the ref.
 _LOST = ("non-fast-forward", "fetch first", "stale info", "cannot lock ref", "failed to update ref",
          "reference already exists", "failed to lock", "incorrect old value")  # fmt: skip
@@ -348,19 +354,45 @@ def _talk(git: Git, args: Sequence[str], patience: Patience) -> tuple[int, str, 
         env["GIT_TERMINAL_PROMPT"] = "1"
     began = time.monotonic()
     process = git.start(*QUIETLY, *args, env=env, new_session=not asks)
+    # Not in a session of its own it cannot be told from us by its group.
+    kill = process.kill if asks else partial(os.killpg, process.pid, signal.SIGKILL)
     try:
-        out, err = process.communicate(timeout=patience.left_s)
-    except subprocess.TimeoutExpired:
-        import signal
-
-        # Not in a session of its own it cannot be told from us by its group.
-        if asks:
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        with _ending_with_us(kill):
+            out, err = process.communicate(timeout=patience.left_s)
+    except BaseException as error:
+        with suppress(ProcessLookupError):
+            kill()
+        # What a helper that lives on holds open is not waited for.
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=_AFTER_S)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
         return -1, "", f"no answer within {time.monotonic() - began:.2g} seconds"
     return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
+
+@contextmanager
+def _ending_with_us(kill: Callable[[], None]) -> Iterator[None]:
+    """Let no signal end us alone: in a session of its own git does not get those of a terminal."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        with suppress(ProcessLookupError):
+            kill()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    # Who handles one, or ignores it, has a reason.
+    ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _failed(what: str, remote: str, err: str) -> GitError:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Project
+from tests.cli.conftest import Project, environment
+from tests.support import started
 
 REF = "refs/gittrack/store/main"
 
@@ -224,6 +229,30 @@ def test_a_remote_that_does_not_answer_is_left_at_the_deadline(
     done = empty.gittrack("log", GIT_SSH_COMMAND=str(slow), GITTRACK_SHARE_DEADLINE_S="0.5")
     assert done.returncode == 0 and time.monotonic() - began < 20
     assert "no answer within" in done.stderr
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_a_push_ends_what_it_started(empty: Project, tmp_path: Path, number: int) -> None:
+    empty.git("remote", "add", "origin", "ssh://example.invalid/x")
+    empty.out("run", "--", "true")
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    slow = tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\nexec 3>'{alive}'\necho up >&3\nexec sleep 300\n")
+    slow.chmod(0o755)
+    command = [sys.executable, "-m", "gittrack", "push"]
+    env = {**environment(), "GIT_SSH_COMMAND": str(slow)}
+    null = subprocess.DEVNULL
+    with (
+        started(command, cwd=empty.path, env=env, stdin=null, stdout=null, stderr=null) as process,
+        open(alive) as file,
+    ):
+        assert file.readline() == "up\n"
+        process.send_signal(number)
+        assert process.wait(30) == (130 if number == signal.SIGINT else -number)
+        # Nobody holds it any more.
+        assert file.read() == ""
 
 
 def test_offline_nothing_is_asked(hub: Project, tmp_path: Path) -> None:
