@@ -11,6 +11,7 @@ import contextlib
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ from gittrack.store.hookfile import LEGACY
 NAMES = ("pre-push", "post-commit", "post-merge", "post-rewrite", "post-applypatch")
 #: The one that is installed only if the setting `hooks.trailer` wishes it.
 TRAILER = "prepare-commit-msg"
+
+#: How long another process that changes hooks is let go first.
+_TURN_PATIENCE_S = 5.0
 
 _SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "hooks")
 
@@ -437,9 +441,19 @@ def _turn(folder: str) -> Iterator[None]:
     except OSError:  # not there: nothing to take turns at
         yield
         return
+    give_up = time.monotonic() + _TURN_PATIENCE_S
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # A process that was stopped keeps it.
+                if time.monotonic() > give_up:
+                    break
+                time.sleep(0.005)
+            except OSError:
+                break
         yield
     finally:
         os.close(fd)

@@ -12,7 +12,7 @@ from threading import Barrier, Thread
 import pytest
 
 from gittrack.errors import GittrackError
-from gittrack.store import hookfile
+from gittrack.store import hookfile, hooks
 from gittrack.store.hooks import Hook
 from tests.store.desk import (
     NAME,
@@ -382,3 +382,12 @@ def test_many_that_install_at_once_install_it_once(desk: Desk, kind: str | None)
             assert desk.hook.read_bytes().count(b">>> gittrack >>>") == 1
             assert hookfile.has_block(desk.hook.read_bytes())
     assert desk.listing() == before
+
+
+@pytest.mark.timeout(60)
+def test_a_process_that_was_stopped_in_the_middle_is_not_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "_TURN_PATIENCE_S", 0.05)
+    with hooks._turn(str(Path(desk.repo.path, ".git", "hooks"))):
+        assert install(desk.repo).state == "written"
