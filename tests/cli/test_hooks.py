@@ -457,3 +457,17 @@ def test_the_installed_package_brings_the_hooks(tmp_path: Path) -> None:
     there = Path(repo.path, ".git/hooks/pre-push").read_text()
     shipped = (ROOT / "hooks" / "pre-push").read_text()
     assert there.splitlines()[-5:] == shipped.splitlines()[-5:]
+
+
+@pytest.mark.timeout(60)
+def test_who_calls_a_hook_may_leave_its_input_open(shared: Project) -> None:
+    source, end = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "gittrack", "hook", "post-rewrite", "rebase"],
+            cwd=shared.path, env=environment(), stdin=source, capture_output=True,
+        )  # fmt: skip
+    finally:
+        os.close(source)
+        os.close(end)
+    assert (done.returncode, done.stderr) == (0, b"")

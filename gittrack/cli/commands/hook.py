@@ -21,7 +21,7 @@ _NAMES = (
     "pre-push", "post-commit", "post-merge", "post-rewrite", "post-applypatch",
     "prepare-commit-msg",
 )  # fmt: skip
-#: How long a commit may wait for its message, in seconds.
+#: How long a commit may wait for its message, and we for what git says, in seconds.
 _PATIENCE_S = 2
 
 
@@ -90,7 +90,13 @@ def _bounded() -> Iterator[None]:
 def _read_input() -> list[bytes]:
     if sys.stdin is None or sys.stdin.isatty():
         return []
-    return sys.stdin.buffer.read().splitlines()
+    import select
+
+    # git has said everything at once; whoever else calls us may leave its end open.
+    fd, parts = sys.stdin.fileno(), list[bytes]()
+    while select.select([fd], [], [], _PATIENCE_S)[0] and (part := os.read(fd, 1 << 16)):
+        parts.append(part)
+    return b"".join(parts).splitlines()
 
 
 def _say(error: BaseException) -> str:
