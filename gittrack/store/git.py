@@ -37,6 +37,8 @@ LOCAL_ENV = (
 #: `git cat-file` reads requests while it writes answers; as many as fit a pipe are safe at once. A
 #: pipe may be as small as this where a user has many.
 _REQUEST_BYTES = 4096
+#: So often in one request may somebody kill `git cat-file`.
+_MOST_KILLS = 10
 
 
 class Object(NamedTuple):
@@ -246,7 +248,7 @@ class CatFile:
 
     def _ask(self, requests: list[bytes]) -> list[Object | None]:
         answers: list[Object | None] = []
-        is_fresh = False
+        is_fresh, kills = False, 0
         with self._lock:
             self._asker = get_ident()
             try:
@@ -259,7 +261,11 @@ class CatFile:
                         while len(answers) < len(requests):
                             answers.append(self._answer())
                     except (BrokenPipeError, EOFError):
-                        if is_fresh and len(answers) == known:
+                        if self._was_killed():
+                            kills += 1
+                            if kills == _MOST_KILLS:
+                                raise _killed() from None
+                        elif is_fresh and len(answers) == known:
                             # Nothing else was asked of this process: it is this object.
                             answers.append(None)
                         self._start_again()
@@ -290,6 +296,12 @@ class CatFile:
             raise EOFError
         return Object(words[0].decode(), words[1].decode(), data[:-1])
 
+    def _was_killed(self) -> bool:
+        """Whether somebody ended it, as the system does where memory is short."""
+        import signal
+
+        return -self._process.wait() in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+
     def _start_again(self) -> None:
         # Did it end because of an object, or can git read nothing here? Then this says why.
         self._git.run("rev-parse", "--git-dir")
@@ -311,6 +323,14 @@ class CatFile:
                 # The process died with a request in the pipe; there is nothing to save.
                 continue
         self._process.wait()
+
+
+def _killed() -> GitError:
+    return GitError(
+        "git cat-file was killed again and again",
+        why="another program ends it, or the system, where memory is short",
+        next="try again when there is more",
+    )
 
 
 def _failure(args: tuple[str, ...], code: int, stderr: bytes) -> GitError | NotARepositoryError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +95,27 @@ def test_a_helper_that_was_killed_is_no_damage(git: Git) -> None:
         # Nothing of the old one stays open.
         assert all(pipe.closed for pipe in pipes)
         assert git.cat_file() is cat_file
+
+
+@pytest.mark.parametrize("times", [3, 1000])
+def test_a_helper_that_is_killed_again_and_again_is_no_damage(git: Git, times: int) -> None:
+    (oid,) = blobs(git, 1)
+    reader = git.cat_file()
+    start, started = reader._start, itertools.count()
+
+    def start_and_kill() -> None:
+        start()
+        if next(started) < times:
+            reader._process.kill()
+
+    setattr(reader, "_start", start_and_kill)  # noqa: B010
+    reader._process.kill()
+    if times == 3:
+        found = reader.read(oid)
+        assert found is not None and found.data == b"0\n" * 200
+    else:
+        with pytest.raises(GitError, match="again and again"):
+            reader.read(oid)
 
 
 def test_a_repository_that_git_cannot_read_at_all_says_so(repo: GitRepo, git: Git) -> None:
