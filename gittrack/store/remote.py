@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -341,6 +340,7 @@ def list_refs_of(
 def _talk(git: Git, args: Sequence[str], patience: Patience) -> tuple[int, str, str]:
     """Run git in a session of its own, so that its helpers end with it at the deadline."""
     import subprocess
+    from signal import SIGKILL
 
     asks = patience.asks
     env = {}
@@ -353,46 +353,65 @@ def _talk(git: Git, args: Sequence[str], patience: Patience) -> tuple[int, str, 
     else:
         env["GIT_TERMINAL_PROMPT"] = "1"
     began = time.monotonic()
-    process = git.start(*QUIETLY, *args, env=env, new_session=not asks)
-    # Not in a session of its own it cannot be told from us by its group.
-    kill = process.kill if asks else partial(os.killpg, process.pid, signal.SIGKILL)
-    try:
-        with _ending_with_us(kill):
+    with _ending_with_us() as kills:
+        process = git.start(*QUIETLY, *args, env=env, new_session=not asks)
+        # Not in a session of its own it cannot be told from us by its group.
+        kill = process.kill if asks else partial(os.killpg, process.pid, SIGKILL)
+        try:
+            kills(kill)
             out, err = process.communicate(timeout=patience.left_s)
-    except BaseException as error:
-        with suppress(ProcessLookupError):
-            kill()
-        # What a helper that lives on holds open is not waited for.
-        with suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=_AFTER_S)
-        if not isinstance(error, subprocess.TimeoutExpired):
-            raise
-        return -1, "", f"no answer within {time.monotonic() - began:.2g} seconds"
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                kill()
+            # What a helper that lives on holds open is not waited for.
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=_AFTER_S)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            return -1, "", f"no answer within {time.monotonic() - began:.2g} seconds"
     return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
 @contextmanager
-def _ending_with_us(kill: Callable[[], None]) -> Iterator[None]:
-    """Let no signal end us alone: in a session of its own git does not get those of a terminal."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _ending_with_us() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Let no signal end us alone: in a session of its own git does not get those of a terminal.
+
+    Give it what kills git once that runs; a signal that comes before waits until then.
+    """
+    import signal
+
+    kills: list[Callable[[], None]] = []
+    came: list[int] = []
 
     def end(number: int, frame: object) -> None:
+        if not kills:
+            came.append(number)
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         with suppress(ProcessLookupError):
-            kill()
+            kills[0]()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    # Who handles one, or ignores it, has a reason.
-    ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
-    for number in ours:
-        signal.signal(number, end)
+    def take(kill: Callable[[], None]) -> None:
+        kills.append(kill)
+        if came:
+            end(came[0], None)
+
+    # Who handles one in another way, or ignores it, has a reason.
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, end)
     try:
-        yield
+        yield take
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came and not kills:  # git did not start
+            os.kill(os.getpid(), came[0])
 
 
 def _failed(what: str, remote: str, err: str) -> GitError:
