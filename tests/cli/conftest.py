@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cli.server import Server
 from tests.support import GitRepo
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +64,18 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return check
 
 
+@functools.cache
+def _server() -> Server:
+    return Server(str(ROOT), environment())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _served() -> Iterator[None]:
+    yield
+    if _server.cache_info().currsize:
+        _server().close()
+
+
 class Project(GitRepo):
     """A repository, and the command line in it."""
 
@@ -67,6 +83,12 @@ class Project(GitRepo):
         self, *args: str, cwd: str | None = None, **env: str
     ) -> subprocess.CompletedProcess[str]:
         """`python -m gittrack` with these arguments; standard output and error as text."""
+        done = _server().run(args, cwd or self.path, {**environment(), **env})
+        if done is not None:
+            out, err = (
+                io.TextIOWrapper(io.BytesIO(s), "utf-8").read() for s in (done.stdout, done.stderr)
+            )
+            return subprocess.CompletedProcess(done.args, done.returncode, out, err)
         return subprocess.run(
             [sys.executable, "-m", "gittrack", *args],
             cwd=cwd or self.path,
@@ -114,8 +136,20 @@ def empty(tmp_path: Path) -> Project:
     return project
 
 
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what `project` copies is made once; nothing in it knows where it lies."""
+    return tmp_path_factory.mktemp("recorded") / "repo"
+
+
 @pytest.fixture
-def project(empty: Project) -> Project:
+def project(empty: Project, recorded: Path) -> Project:
     """The same with three runs: first, second, and one whose name tries to do harm."""
-    empty.python(RECORD)
+    if recorded.exists():
+        shutil.rmtree(empty.path)
+        shutil.copytree(recorded, empty.path, symlinks=True)
+    else:
+        empty.python(RECORD)
+        empty.out("log")  # copies have an index
+        shutil.copytree(empty.path, recorded, symlinks=True)
     return empty
