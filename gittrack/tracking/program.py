@@ -67,7 +67,8 @@ def run_program(
     before = results.look(folder, [results.split_selector(pattern)[0] for pattern in patterns])
     describing = _describe(run, inputs)
     ended = spawn_and_wait(command, environ)
-    describing.join()
+    if not wait_for(describing):
+        run.note("a signal came while inputs were still being read; they were not all recorded")
     for patterns, take in (
         (config.run_params, _take_params),
         (config.run_history, _take_history),
@@ -188,6 +189,20 @@ def _describe(run: ActiveRun, inputs: Sequence[str]) -> threading.Thread:
     thread = threading.Thread(target=describe, name="gittrack-inputs", daemon=True)
     thread.start()
     return thread
+
+
+def wait_for(thread: threading.Thread) -> bool:
+    """Wait until a thread has ended, or a signal comes; whether it has ended.
+
+    Call it inside `signals_blocked`.
+    """
+    if not hasattr(signal, "sigtimedwait"):
+        thread.join()
+    while thread.is_alive():
+        thread.join(0.1)
+        if thread.is_alive() and signal.sigtimedwait([*_FORWARDED], 0) is not None:
+            return False
+    return True
 
 
 def _look(path: str) -> tuple[int, int] | None:

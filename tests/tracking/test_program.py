@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -31,6 +32,17 @@ def test_the_end_is_seen_in_a_process_with_other_threads() -> None:
         capture_output=True, encoding="utf-8", timeout=30, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_who_sends_a_signal_has_waited_for_inputs_long_enough() -> None:
+    has_read = threading.Event()
+    reading = threading.Thread(target=has_read.wait)
+    reading.start()
+    with program.signals_blocked():
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        assert not program.wait_for(reading)
+        has_read.set()
+        assert program.wait_for(reading)
 
 
 def test_nothing_is_left_running() -> None:
