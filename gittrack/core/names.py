@@ -33,6 +33,10 @@ _DVC_NAMES = ("dvc.yaml", "dvc.lock")
 # -- keys and names --------------------------------------------------------------------------
 
 
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
 def check_key(kind: str, key: object) -> str:
     """The key of a param, metric or tag, if it is legal: text of 1 to 250 characters.
 
@@ -43,12 +47,14 @@ def check_key(kind: str, key: object) -> str:
     """
     if not isinstance(key, str):
         raise InvalidNameError(
-            f"a {kind} key is {key!r}, of type {type(key).__name__}",
+            f"{_a(kind)} key is {key!r}, of type {type(key).__name__}",
             why="keys are text",
             next=f"use str: {str(key)!r}",
         )
     if not key:
-        raise InvalidNameError(f"a {kind} key is empty", why="a key is what finds the value again")
+        raise InvalidNameError(
+            f"{_a(kind)} key is empty", why="a key is what finds the value again"
+        )
     if len(key) > MAX_KEY_CHARS:
         raise InvalidNameError(
             f"the {kind} key {key[:40]!r}... has {len(key)} characters",

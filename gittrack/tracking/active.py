@@ -317,21 +317,11 @@ class ActiveRun(Cells, Inputs, Looks):
     def log_dict(self, dictionary: Any, artifact_file: str) -> None:
         """Keep a mapping or list as an artifact: YAML if the file is called so, else JSON."""
         self._check_open("log_dict")
-        if str(artifact_file).endswith((".yaml", ".yml")):
-            import io
+        with unforked():
+            from gittrack.capture import mappings
 
-            with unforked():
-                from ruamel.yaml import YAML
-
-            out = io.StringIO()
-            yaml = YAML(typ="safe")
-            yaml.default_flow_style = False
-            yaml.dump(_plain(dictionary), out)
-            text = out.getvalue()
-        else:
-            import json
-
-            text = json.dumps(_plain(dictionary), indent=2, ensure_ascii=False) + "\n"
+            render = mappings.renderer_for(artifact_file)
+        text = render(mappings.to_plain(dictionary))
         self._store(text.encode("utf-8", "surrogatepass"), artifact_file)
 
     def _store(self, source: str | bytes, name: str) -> None:
@@ -487,18 +477,3 @@ def _to_int(what: str, key: str, value: Any) -> int:
             next=f"pass an int, or leave {what} out",
         )
     return number
-
-
-def _plain(value: Any) -> Any:
-    """The same value of plain types, so that JSON and YAML can hold it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if hasattr(value, "item"):
-        return _plain(value.item())
-    return str(value)

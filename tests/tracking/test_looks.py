@@ -344,6 +344,13 @@ def test_text_and_mappings_come_back(here: GitRepo) -> None:
     assert gittrack.load_dict(run.id, "d.yaml") == value
     assert gittrack.load_dict(run.id, "l.yml") == [1, {"x": 2}]
     assert gittrack.load_text(run.id, "t.txt") == "é\r\n\ud800"
+    held: dict[str, object] = {"to": [np.longdouble(0.5), {"b", "a"}]}
+    held["me"] = [held]
+    with gittrack.start_run() as run:
+        with pytest.raises(InvalidValueError, match="dict holds itself"):
+            gittrack.log_dict(held, "h.json")
+        gittrack.log_dict({"to": held["to"]}, "h.json")
+        assert gittrack.load_dict(run.id, "h.json") == {"to": ["0.5", ["a", "b"]]}
     with pytest.raises(FileNotInRunError, match=r"no file d\.yml"):
         gittrack.load_dict(run.id, "d.yml")
 
