@@ -217,6 +217,7 @@ def test_every_error_has_a_paragraph() -> None:
     assert documented == raised
 
 
+@pytest.mark.deep
 def test_the_demo_records_what_it_says(tmp_path: Path) -> None:
     done = shell(GitRepo(tmp_path), tmp_path, "gittrack demo --into demo")
     assert done.returncode == 0, done.stderr

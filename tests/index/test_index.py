@@ -459,6 +459,7 @@ def test_sqlite_is_loaded_when_an_index_is_opened():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.deep
 def test_a_filter_of_any_size(index):
     many = " or ".join(f"params.lr = {n}" for n in range(999))
     assert len(index.search(parse(many))) == 1

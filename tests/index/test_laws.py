@@ -19,7 +19,7 @@ def filled(values, index=None):
     return index
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=75)
 @given(
     runs,
     exprs,
@@ -44,7 +44,7 @@ def test_search_is_the_predicate(values, expr, by, limit, experiments, deleted, 
     assert repr(found) == repr(expected)  # repr: NaN equals nothing, and 1 is not 1.0
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(runs, st.permutations(COMMITS), st.integers(1, 3))
 def test_runs_of_commits_come_where_their_first_commit_stands(values, listed, count):
     listed = listed[:count]
@@ -58,7 +58,7 @@ def test_runs_of_commits_come_where_their_first_commit_stands(values, listed, co
     assert [run.id for run in found] == sorted(expected, key=ranks.__getitem__)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(runs, runs, st.sets(st.sampled_from(IDS), max_size=3))
 def test_replacing_and_removing_leave_what_a_new_index_would_hold(before, after, removed):
     index = filled(before)

@@ -33,7 +33,7 @@ def whole(repo: GitRepo) -> None:
     assert [path.name for path in pack.iterdir() if path.name.startswith("tmp_")] == []
 
 
-@pytest.mark.parametrize("blocks", [0, 1])
+@pytest.mark.parametrize("blocks", [pytest.param(0, marks=pytest.mark.deep), 1])
 def test_a_full_disk_refuses_a_pull_and_leaves_ours_as_it_was(tmp_path: Path, blocks: int) -> None:
     a, b = shared(tmp_path)
     record(b, "mine")
