@@ -79,5 +79,8 @@ def wrap_svg(picture: bytes) -> bytes:
 
 
 def _around(inside: str) -> bytes:
-    style = "html,body{margin:0;height:100%}iframe{border:0;width:100%;height:100%}"
+    style = (
+        "html,body{margin:0;height:100%}"
+        "iframe{display:block;border:0;width:100%;height:100%}"  # inline it would leave a gap below
+    )
     return f"<!doctype html><meta charset=utf-8><style>{style}</style>{inside}\n".encode()
