@@ -26,6 +26,7 @@ class Server:
 
     def __init__(self, root: str, environ: Mapping[str, str]) -> None:
         self._lock = threading.Lock()
+        self._is_broken = False
         self._settings = _settings(environ)
         self._socket, theirs = socket.socketpair()
         self._process = subprocess.Popen(
@@ -38,7 +39,9 @@ class Server:
         self, words: Sequence[str], cwd: str, environ: Mapping[str, str]
     ) -> subprocess.CompletedProcess[bytes] | None:
         """Run `gittrack` with these words; None where only a Python of its own can do that."""
-        if _settings(environ) != self._settings or not self._lock.acquire(blocking=False):
+        if self._is_broken or _settings(environ) != self._settings:
+            return None
+        if not self._lock.acquire(blocking=False):
             return None
         try:
             out, out_end = os.pipe()
@@ -52,6 +55,11 @@ class Server:
                 os.close(end)
             said = _read_all([out, err])
             code = int.from_bytes(_read_exactly(self._socket, 4), "big", signed=True)
+        except BaseException:
+            # A test that took too long, most of all: its answer is still to come.
+            self._is_broken = True
+            self._process.kill()
+            raise
         finally:
             self._lock.release()
         return subprocess.CompletedProcess(["gittrack", *words], code, *said)
