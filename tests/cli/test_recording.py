@@ -391,6 +391,8 @@ def test_the_environment_is_shown_and_compared(project: Project) -> None:
         == json.loads(project.out("env", "b", "--format", "json"))["locks.uv.lock"]
     )
     assert "~ locks.uv.lock" in project.out("env", "b", "--diff", "a")
+    assert max(map(len, project.out("env", "b", COLUMNS="50").splitlines())) == 50
+    assert shown["locks.uv.lock"] in project.out("env", "a")
     assert f"pytest=={shown['packages.pytest']}" in project.out(
         "env", "a", "--format", "requirements"
     )

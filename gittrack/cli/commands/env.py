@@ -10,7 +10,7 @@ from typing import Any
 from gittrack.cli import arguments
 from gittrack.cli.output import Output
 from gittrack.cli.output.diff import change_records, render_changes
-from gittrack.cli.output.text import safe, value_text
+from gittrack.cli.output.text import cut, safe, value_text
 from gittrack.cli.session import open_repo
 from gittrack.core.diff import changes_between
 from gittrack.errors import EXIT_OK, UsageError
@@ -77,10 +77,12 @@ def _print(found: Mapping[str, Any], form: str, out: Output) -> int:
         )
     else:
         width = max((len(safe(key)) for key in found), default=0)
-        out.lines(
+        lines = [
             f"{safe(key).ljust(width)}  {safe(value_text(value))}"
             for key, value in sorted(found.items())
-        )
+        ]
+        wide = out.table_width
+        out.lines(lines if wide is None else [cut(line, wide) for line in lines])
     return EXIT_OK
 
 
