@@ -92,7 +92,8 @@ class CatchUp:
     def catch_up(self, state: State | None, look: Look) -> None:
         """Take in what is new since the last time.
 
-        The first time only remembers what there is: history is recorded when somebody asks.
+        The first time only remembers what there is, but for what a hook told of: history is
+        recorded when somebody asks.
 
         Args:
             state: what was seen the last time.
@@ -107,8 +108,17 @@ class CatchUp:
         patterns = self._config.commits_branches
         matched = [oid for ref, oid in refs.items() if patterns and matches_branch(ref, patterns)]
         if state is None:
-            State(look, tips, offset, patterns=patterns, matched=matched).write(common)
-            return
+            # What a hook told of before came after all that.
+            told = read_commits(
+                self._git, {hint.oid for hint in hinted if hint.kind == hints.COMMIT}
+            )
+            new = {commit.oid for commit in told}
+            before = [oid for oid in tips if oid not in new]
+            before += [oid for commit in told for oid in commit.parents]
+            state = State(look, before, offset, patterns=patterns, matched=before)
+            if not told:
+                state._replace(matched=matched).write(common)
+                return
         rewrites = self.rewrites()
         self._patches = dict(state.patches)
         commits = self._new_commits(tips, state.tips, hinted, rewrites)
@@ -116,10 +126,10 @@ class CatchUp:
         if patterns:
             # What another branch had already comes to these when that is merged.
             is_same = tuple(state.patterns) == tuple(patterns)
-            oids = list_commits(self._git, matched, state.matched if is_same else state.tips)
-            merged = [oid for oid in oids if oid not in allowed]
+            listed = list_commits(self._git, matched, state.matched if is_same else state.tips)
+            merged = [oid for oid in listed if oid not in allowed]
             commits = [*read_commits(self._git, merged), *commits]
-            allowed = set(oids)
+            allowed = set(listed)
         tips_ever = [*tips, *state.tips]
         if commits:
             if not hints.is_enabled(common):

@@ -119,25 +119,28 @@ def shorten(common_dir: str) -> None:
 # -- whether commits are recorded by themselves ----------------------------------------------
 
 
+_OFF = b"off\n"
+
+
 def _switch(common_dir: str) -> str:
     return os.path.join(common_dir, "gittrack", "autorecord")
 
 
 def is_enabled(common_dir: str) -> bool:
     """Whether commits are recorded by themselves here."""
-    return os.path.exists(_switch(common_dir))
+    return _read_switch(common_dir) not in (None, _OFF)
 
 
-def enable(common_dir: str) -> None:
+def enable(common_dir: str, *, unless_off: bool = False) -> None:
     """From now on commits are recorded by themselves here.
 
+    Args:
+        unless_off: not where somebody has stopped that.
     Raises:
         GittrackError: the disk takes nothing.
     """
-    with _clearly(common_dir):
-        os.makedirs(os.path.dirname(_switch(common_dir)), exist_ok=True)
-        with open(_switch(common_dir), "ab"):
-            pass
+    if not unless_off or _read_switch(common_dir) is None:
+        _write_switch(common_dir, b"")
 
 
 def disable(common_dir: str) -> None:
@@ -146,8 +149,23 @@ def disable(common_dir: str) -> None:
     Raises:
         GittrackError: the disk takes nothing.
     """
-    with _clearly(common_dir), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        os.unlink(_switch(common_dir))
+    if os.path.isdir(os.path.dirname(_switch(common_dir))):
+        _write_switch(common_dir, _OFF)
+
+
+def _read_switch(common_dir: str) -> bytes | None:
+    try:
+        with open(_switch(common_dir), "rb") as file:
+            return file.read(len(_OFF))
+    except OSError:
+        return None
+
+
+def _write_switch(common_dir: str, data: bytes) -> None:
+    with _clearly(common_dir):
+        os.makedirs(os.path.dirname(_switch(common_dir)), exist_ok=True)
+        with open(_switch(common_dir), "wb") as file:
+            file.write(data)
 
 
 @contextlib.contextmanager

@@ -81,9 +81,14 @@ class Hooking(Opened):
     # -- what the hooks do ---------------------------------------------------------------
 
     def note_commit(self) -> None:
-        """Note the commit that HEAD is, to be recorded later; nothing while a rebase goes on."""
+        """Note the commit that HEAD is, to be recorded later; nothing while a rebase goes on.
+
+        Whoever calls this wishes that commits are recorded by themselves, in a clone where that was
+        neither wished nor stopped: `install_hooks` writes hooks that do not need it.
+        """
         from gittrack.repo import hints
 
+        hints.enable(self._paths.common_dir, unless_off=True)
         git_dir = self._paths.git_dir
         if any(os.path.exists(os.path.join(git_dir, name)) for name in _GOING_ON):
             return
@@ -100,6 +105,7 @@ class Hooking(Opened):
         """
         from gittrack.repo import hints
 
+        hints.enable(self._paths.common_dir, unless_off=True)
         words = [line.decode("ascii", "replace").split() for line in lines]
         pairs = [found for found in words if len(found) > 1]
         for old, new, *_ in pairs:

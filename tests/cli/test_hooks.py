@@ -285,7 +285,8 @@ def test_the_command_says_what_it_did_and_what_is_left(empty: Project) -> None:
     found = json.loads(empty.out("hooks", "status", "--format", "json"))
     assert len(found) == 5 and found[0] == record
     assert says("would be removed from", "uninstall", "--dry-run") and switch.exists()
-    assert says("removed from", "uninstall") and not switch.exists()
+    assert switch.read_bytes() == b""
+    assert says("removed from", "uninstall") and switch.read_bytes() == b"off\n"
     assert says("missing in", "uninstall")
     done = empty.gittrack("-C", ".git", "hooks", "install")
     assert done.returncode == 1 and "next:  gittrack -C WORKTREE hooks install" in done.stderr
@@ -370,6 +371,32 @@ def test_frameworks_that_start_the_command_have_the_same_noted(empty: Project) -
     assert call("post-rewrite", PRE_COMMIT_REWRITE_COMMAND="amend") == [("commit", head)]
     Path(common, "rebase-merge").mkdir()
     assert call("post-applypatch") == []
+
+
+def test_hooks_of_a_framework_record_in_clones_that_know_nothing_of_it(empty: Project) -> None:
+    empty.write("params.yaml", "lr: 0.1\n")
+    empty.commit("history")
+    assert empty.gittrack("hook", "post-commit").returncode == 0
+    names = ("log", "--format", "tformat:%s")
+    assert empty.out(*names) == "history\n"
+    for text in ("0.2", "0.3"):
+        empty.write("params.yaml", f"lr: {text}\n")
+        empty.commit(text)
+        empty.out("hook", "post-commit")
+    # The commits that hooks told of are new, whatever was looked at before.
+    Path(empty.path, ".git/gittrack/seen.json").unlink()
+    assert empty.out(*names).split() == ["0.3", "0.2", "history"]
+    # Who has stopped that has.
+    empty.out("hooks", "uninstall")
+    empty.write("params.yaml", "lr: 0.4\n")
+    empty.commit("0.4")
+    empty.out("hook", "post-commit")
+    assert empty.out(*names).split() == ["0.3", "0.2", "history"]
+    empty.out("hooks", "install")
+    empty.write("params.yaml", "lr: 0.5\n")
+    empty.commit("0.5")
+    empty.out("hook", "post-commit")
+    assert empty.out(*names).split() == ["0.5", "0.3", "0.2", "history"]
 
 
 # -- gittrack hook ---------------------------------------------------------------------------

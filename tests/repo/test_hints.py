@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,13 +73,17 @@ def test_the_switch(tmp_path: Path) -> None:
     append_hint(common, Hint(COMMIT, A))  # there is no folder of ours: nobody shall know
     assert os.listdir(common) == []
     hints.disable(common)
+    assert os.listdir(common) == []
+    hints.enable(common, unless_off=True)
     for _ in range(2):
         hints.enable(common)
         assert hints.is_enabled(common)
     for _ in range(2):
         hints.disable(common)
         assert not hints.is_enabled(common)
-    (tmp_path / "gittrack").rmdir()
+        hints.enable(common, unless_off=True)
+        assert not hints.is_enabled(common)
+    shutil.rmtree(tmp_path / "gittrack")
     (tmp_path / "gittrack").write_text("a file\n")
     append_hint(common, Hint(COMMIT, A))
     with pytest.raises(GittrackError, match="autorecord could not be written"):
