@@ -34,9 +34,11 @@ def open_to_read(out: Output) -> Repo:
     else:
         from gittrack.cli.exchanging import hook_lines
 
+        came = f"{plural(found.runs, 'run')} came from {name}" if found.runs else ""
+        came = came or f"{name} shares runs, and has none yet"
         out.note(
-            f"gittrack: {plural(found.runs, 'run')} came from {name}; from now on git pull brings "
-            f"them (to stop: gittrack remote unshare {name})"
+            f"gittrack: {came}; from now on git pull brings them "
+            f"(to stop: gittrack remote unshare {name})"
         )
         for line in hook_lines(found.share.hooks if found.share else ()):
             out.note(f"gittrack: {line}")

@@ -192,6 +192,15 @@ def test_a_fresh_clone_shows_the_runs_at_the_first_command(
     assert fresh.out("remote") == "origin\n"
 
 
+def test_a_store_without_runs_is_taken_over_all_the_same(empty: Project, tmp_path: Path) -> None:
+    empty.out("init", "--no-hooks")
+    fresh = clone(empty, tmp_path)
+    done = fresh.gittrack("log")
+    assert done.returncode == 0
+    assert done.stderr.startswith("gittrack: origin shares runs, and has none yet; from now on")
+    assert fresh.out("remote") == "origin\n"
+
+
 def test_a_remote_without_runs_is_asked_once(empty: Project, tmp_path: Path) -> None:
     bare = Project(Project.create(tmp_path / "hub.git", "--bare").path)
     empty.git("remote", "add", "origin", bare.path)
