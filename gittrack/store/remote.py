@@ -363,9 +363,10 @@ def _talk(git: Git, args: Sequence[str], patience: Patience) -> tuple[int, str, 
         except BaseException as error:
             with suppress(ProcessLookupError):
                 kill()
-            # What a helper that lives on holds open is not waited for.
-            with suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=_AFTER_S)
+            # What a helper that lives on holds open is not waited for, git itself is.
+            for end in (process.communicate, process.wait):
+                with suppress(subprocess.TimeoutExpired):
+                    end(timeout=_AFTER_S)
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             return -1, "", f"no answer within {time.monotonic() - began:.2g} seconds"

@@ -27,7 +27,9 @@ def test_a_signal_while_git_starts_ends_it(
         if "ls-remote" not in args:
             return start(*args, **options)
         signal.raise_signal(signal.SIGINT)
-        begun.append(start("-c", "alias.wait=!exec sleep 60", "wait", **options))
+        begun.append(start("-c", "alias.wait=!echo; exec sleep 60", "wait", **options))
+        assert begun[0].stdout is not None
+        begun[0].stdout.read(1)  # git has a child by now, which holds its pipes
         return begun[0]
 
     monkeypatch.setattr(git, "start", start_late)
