@@ -287,12 +287,11 @@ class Reader:
     def _artifacts(
         self, commit: Commit, config: Config, warnings: list[str]
     ) -> tuple[dict[str, Artifact], dict[str, bytes]]:
-        kept_whole = _with_pointers(config.commits_artifacts)
-        drawn = _with_pointers(config.commits_plots)
-        wanted = {path: path for path in self._files.find(commit.tree, kept_whole)}
-        plots = self._files.find(commit.tree, drawn)
+        files = self._files.find(commit.tree, _with_pointers(config.commits_artifacts))
+        plots = self._files.find(commit.tree, _with_pointers(config.commits_plots))
+        found = {**files, **plots}
+        wanted = {path: path for path in files}
         wanted |= {f"{PLOTS}/{path.removeprefix(f'{PLOTS}/')}": path for path in plots}
-        found = self._files.find(commit.tree, (*kept_whole, *drawn))
         artifacts: dict[str, Artifact] = {}
         data: dict[str, bytes] = {}
         left = config.artifacts_max_run_bytes

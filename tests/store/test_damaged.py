@@ -98,7 +98,9 @@ def test_a_helper_that_was_killed_is_no_damage(git: Git) -> None:
 
 
 @pytest.mark.parametrize("times", [3, 1000])
-def test_a_helper_that_is_killed_again_and_again_is_no_damage(git: Git, times: int) -> None:
+def test_a_helper_that_is_killed_again_and_again_is_no_damage(
+    git: Git, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (oid,) = blobs(git, 1)
     reader = git.cat_file()
     start, started = reader._start, itertools.count()
@@ -108,7 +110,7 @@ def test_a_helper_that_is_killed_again_and_again_is_no_damage(git: Git, times: i
         if next(started) < times:
             reader._process.kill()
 
-    setattr(reader, "_start", start_and_kill)  # noqa: B010
+    monkeypatch.setattr(reader, "_start", start_and_kill)
     reader._process.kill()
     if times == 3:
         found = reader.read(oid)
@@ -203,7 +205,9 @@ def test_closing_again_in_the_middle_of_closing_waits_for_nothing(git: Git) -> N
     assert closed == [1]
 
 
-def test_an_answer_that_nobody_waited_for_is_not_taken_for_another(git: Git) -> None:
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_another(
+    git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, two = blobs(git, 2)
     reader = git.cat_file()
     answer = reader._answer
@@ -211,10 +215,10 @@ def test_an_answer_that_nobody_waited_for_is_not_taken_for_another(git: Git) -> 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    setattr(reader, "_answer", interrupt)  # noqa: B010
+    monkeypatch.setattr(reader, "_answer", interrupt)
     with pytest.raises(KeyboardInterrupt):
         reader.read(one)
-    setattr(reader, "_answer", answer)  # noqa: B010
+    monkeypatch.setattr(reader, "_answer", answer)
     # Whoever waited for its turn, and whoever comes later.
     for again in (reader, git.cat_file()):
         found = again.read(two)
